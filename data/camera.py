@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -42,3 +43,40 @@ class Calibration:
         depth = np.full(disparity_px.shape, np.inf, np.float32)
         np.divide(np.float32(self.fb), disparity_px, out=depth, where=disparity_px > 0)
         return depth
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lens:
+    """One real camera of the pair: where a raw pixel looks, and how its view was rectified.
+
+    Attributes:
+        camera_matrix: ``(fx, fy, cx, cy)`` of the raw view, pixels.
+        distortion: ``(k1, k2, p1, p2)``, OpenCV's radial-tangential model.
+        rotation: ``[3, 3]``, raw camera frame to rectified camera frame.
+    """
+
+    camera_matrix: tuple[float, float, float, float]
+    distortion: tuple[float, float, float, float]
+    rotation: npt.NDArray[np.float64]
+
+    def rectify_map(
+        self, calibration: Calibration, width: int, height: int
+    ) -> npt.NDArray[np.float32]:
+        """Return the forward map of DSEC's ``rectify_map.h5``.
+
+        Returns:
+            ``[H, W, 2]`` float32; ``map[y, x]`` is the sub-pixel ``(x, y)`` at which the raw pixel
+            ``(x, y)`` lies in the rectified view. It is not a ``cv2.remap`` map.
+        """
+        fx, fy, cx, cy = self.camera_matrix
+        raw = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
+        focal = calibration.focal_px
+        new = np.array(
+            [[focal, 0, calibration.cx_px], [0, focal, calibration.cy_px], [0, 0, 1]], np.float64
+        )
+        y, x = np.mgrid[0:height, 0:width]
+        pixels = np.stack([x, y], axis=-1).reshape(-1, 1, 2).astype(np.float64)
+        rectified = cv2.undistortPoints(
+            pixels, raw, np.asarray(self.distortion), R=self.rotation, P=new
+        )
+        return rectified.reshape(height, width, 2).astype(np.float32)
