@@ -1,0 +1,66 @@
+"""Procedural log-radiance tiles, in float so that no 8-bit step looks like an edge."""
+
+import numpy as np
+import numpy.typing as npt
+
+TILE = 256
+"""Rows and columns of a tile; a power of two, because the renderer wraps with a bit mask."""
+
+
+def noise_tile(rng: np.random.Generator, roughness: float) -> npt.NDArray[np.float32]:
+    """Return periodic noise whose amplitude falls with frequency to the power ``roughness``.
+
+    Args:
+        rng: source of chance.
+        roughness: 0 is white noise, 2 is smooth clouds.
+
+    Returns:
+        ``[TILE, TILE]`` float32, zero mean, unit deviation.
+    """
+    frequency = np.fft.fftfreq(TILE) * TILE
+    radius = np.hypot(frequency[:, None], frequency[None, :])
+    radius[0, 0] = 1.0
+    spectrum = np.fft.fft2(rng.standard_normal((TILE, TILE))) * radius**-roughness
+    # Nothing above a quarter of the sampling rate: bilinear sampling would alias it.
+    spectrum[radius > TILE / 4] = 0.0
+    spectrum[0, 0] = 0.0
+    tile = np.fft.ifft2(spectrum).real
+    return (tile / tile.std()).astype(np.float32)
+
+
+def shapes_tile(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
+    """Return overlapping rectangles and discs of random brightness, wrapped at the borders.
+
+    Returns:
+        ``[TILE, TILE]`` float32, zero mean, unit deviation.
+    """
+    y, x = np.mgrid[0:TILE, 0:TILE]
+    tile = np.zeros((TILE, TILE), np.float32)
+    for _ in range(count):
+        cx, cy = rng.uniform(0, TILE, 2)
+        half_w, half_h = TILE * rng.uniform(0.02, 0.14, 2)
+        dx = np.abs((x - cx + TILE / 2) % TILE - TILE / 2)
+        dy = np.abs((y - cy + TILE / 2) % TILE - TILE / 2)
+        inside = (
+            (dx / half_w) ** 2 + (dy / half_h) ** 2 < 1
+            if rng.random() < 0.5
+            else (dx < half_w) & (dy < half_h)
+        )
+        tile[inside] = rng.standard_normal()
+    tile -= tile.mean()
+    return tile / max(float(tile.std()), 1e-6)
+
+
+def random_tile(rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return a mixture of noise and shapes with a random log contrast.
+
+    Returns:
+        ``[TILE, TILE]`` float32 log radiance around a random mean.
+    """
+    share = rng.uniform(0.0, 1.0)
+    noise = noise_tile(rng, rng.uniform(0.6, 1.6))
+    shapes = shapes_tile(rng, int(rng.integers(20, 120)))
+    contrast = rng.uniform(0.25, 0.9)
+    mixed = share * noise + (1.0 - share) * shapes
+    tile = rng.uniform(-0.7, 0.7) + contrast * mixed / float(mixed.std())
+    return tile.astype(np.float32)
