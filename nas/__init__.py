@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Searched networks: neurons, cells, genotypes and what is built from them."""

@@ -38,10 +38,15 @@ class Fire(nn.Module):
         self.neuron = NEURONS[node.neuron](params)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Return ``[T, B, C, *S]`` spikes from one input ``[T, B, C_i, *S]`` per edge."""
+        """Return ``[T, B, C, *S]`` spikes from one input ``[T, B, C_i, *S]`` per edge.
+
+        Currents of coarser inputs are repeated up to the size of the first: the convolution runs
+        where it is cheap.
+        """
         current = over_time(self.edges[0], inputs[0])
+        size = tuple(current.shape[3:])
         for edge, x in zip(self.edges[1:], inputs[1:], strict=True):
-            current = current + over_time(edge, x)
+            current = current + over_time(lambda y, edge=edge: resize(edge(y), size), x)
         return self.neuron(current)  # type: ignore[no-any-return]
 
 

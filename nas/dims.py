@@ -22,8 +22,8 @@ class ConvNorm(nn.Sequential):
         dimension: 2 or 3.
         inputs: channels in.
         outputs: channels out.
-        kernel: odd size, equal along every axis.
-        stride: equal along every axis.
+        kernel: size, equal along every axis.
+        stride: equal along every axis; a kernel as large as its stride tiles the input unpadded.
     """
 
     def __init__(
@@ -31,8 +31,9 @@ class ConvNorm(nn.Sequential):
     ) -> None:
         if dimension not in CONV:
             raise GenotypeError(f"Networks have dimension 2 or 3, got {dimension}.")
+        padding = 0 if kernel == stride else kernel // 2
         super().__init__(
-            CONV[dimension](inputs, outputs, kernel, stride=stride, padding=kernel // 2),
+            CONV[dimension](inputs, outputs, kernel, stride=stride, padding=padding),
             NORM[dimension](outputs),
         )
 

@@ -1,1 +1,3 @@
-"""placeholder"""
+"""Depth from two event cameras with a searched hybrid spiking/analog network."""
+
+__version__ = "0.1.0"

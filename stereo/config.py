@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+import nas
 from data.encode import ENCODINGS
 from nas.genotype import Genotype
 from stereo.errors import StereoError
@@ -23,8 +24,8 @@ class EncodingConfig:
     """
 
     name: str = "spikes"
-    steps: int = 3
-    bins: int = 3
+    steps: int = 2
+    bins: int = 4
     window_us: int = 50_000
 
     def __post_init__(self) -> None:
@@ -55,7 +56,7 @@ class NetworkConfig:
     matching_channels: int = 4
     stem_channels: int = 8
     volume_channels: int = 8
-    max_disparity: int = 63
+    max_disparity: int = 48
 
     def __post_init__(self) -> None:
         """Refuse empty layers."""
@@ -85,17 +86,17 @@ class TrainConfig:
         seed: of everything random.
     """
 
-    steps: int = 6000
-    batch: int = 2
-    clips: int = 2000
+    steps: int = 5500
+    batch: int = 1
+    clips: int = 1000
     learning_rate: float = 2e-3
     warmup: int = 100
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
-    crop_height: int = 192
-    crop_width: int = 256
+    crop_height: int = 129
+    crop_width: int = 192
     plane_weight: float = 1.0
-    rate_weight: float = 0.0
+    rate_weight: float = 1.0
     ema: float = 0.998
     checkpoint_every: int = 100
     seed: int = 1
@@ -160,9 +161,13 @@ class StereoConfig:
             group = getattr(config, section, None) if name else None
             names = [f.name for f in fields(group)] if group is not None else []
             if name not in names:
-                known = ", ".join(f"{section}.{n}" for n in names) or "encoding.*, network.*, train.*"
+                known = (
+                    ", ".join(f"{section}.{n}" for n in names) or "encoding.*, network.*, train.*"
+                )
                 raise StereoError(f"No configuration field {path!r}; known: {known}.")
-            config = replace(config, **{section: replace(group, **{name: _parse(group, name, text)})})
+            config = replace(
+                config, **{section: replace(group, **{name: _parse(group, name, text)})}
+            )
         return config
 
 
@@ -182,7 +187,5 @@ def _parse(group: Any, name: str, text: str) -> Any:
 
 def load_genotype(name: str) -> Genotype:
     """Return the genotype of that name in ``nas/genotypes``, or of that file."""
-    import nas
-
     shipped = Path(nas.__file__).with_name("genotypes") / f"{name}.json"
     return Genotype.load(shipped if shipped.is_file() else name)

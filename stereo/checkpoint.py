@@ -1,0 +1,109 @@
+"""The run folder: everything that a network needs to be loaded, and a training to be resumed.
+
+``weights.safetensors`` (averaged weights), ``config.json``, ``genotype.json``, ``metrics.jsonl``,
+``about.json`` and ``state/latest.pt``. Every file is replaced atomically; nothing is unpickled.
+"""
+
+import json
+import platform
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+import stereo
+from nas.fold import fold_norms
+from nas.genotype import Genotype
+from stereo.atomic import replacing, write_bytes, write_json
+from stereo.config import StereoConfig
+from stereo.errors import StereoError
+from stereo.network import HybridStereo
+
+SHIPPED = Path(stereo.__file__).with_name("weights") / "small"
+
+
+def save_network(run: Path, network: HybridStereo, about: Mapping[str, Any]) -> None:
+    """Write weights, configuration, genotype and origin of a network into a run folder."""
+    run.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    write_json(run / "config.json", network.config.to_dict())
+    network.genotype.save(run / "genotype.json")
+    versions = {
+        "version": stereo.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    write_json(run / "about.json", versions | dict(about))
+    write_bytes(run / "weights.safetensors", save_tensors(weights))
+
+
+def load_network(run: Path | None = None, *, fold: bool = True) -> HybridStereo:
+    """Return the network of a run folder, in eval mode.
+
+    Args:
+        run: the folder; None for the weights that come with the package.
+        fold: fold batch norms into their convolutions, as inference wants it.
+
+    Raises:
+        StereoError: files missing, damaged, or not belonging together.
+        GenotypeError: the genotype is not valid.
+    """
+    folder = SHIPPED if run is None else Path(run)
+    needed = ("weights.safetensors", "config.json", "genotype.json")
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise StereoError(
+            f"{folder} is not a run folder: {', '.join(missing)} missing. Give the folder that "
+            "`stereo train --run DIR` wrote, or leave --run out for the shipped network."
+        )
+    try:
+        config = StereoConfig.from_dict(json.loads((folder / "config.json").read_text("utf-8")))
+        network = HybridStereo(config, Genotype.load(folder / "genotype.json"))
+        network.load_state_dict(load_tensors((folder / "weights.safetensors").read_bytes()))
+    except (SafetensorError, RuntimeError, json.JSONDecodeError) as error:
+        raise StereoError(
+            f"The run folder {folder} is damaged or its files do not belong together: {error}"
+        ) from error
+    network.eval()
+    return channels_last(fold_norms(network) if fold else network)
+
+
+def channels_last(network: HybridStereo) -> HybridStereo:
+    """Lay convolution weights out with channels last, which the CPU runs 1.2 to 1.4 times faster."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        elif isinstance(module, nn.Conv3d):
+            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return network
+
+
+def save_state(run: Path, state: Mapping[str, Any]) -> None:
+    """Write what resuming needs, atomically."""
+    folder = run / "state"
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "latest.pt") as temporary:
+        torch.save(dict(state), temporary)
+
+
+def load_state(run: Path) -> dict[str, Any] | None:
+    """Return the last saved state, None if there is none.
+
+    Raises:
+        StereoError: the file is damaged.
+    """
+    path = run / "state" / "latest.pt"
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise StereoError(f"Cannot resume from {path}: {error}") from error
+    return state

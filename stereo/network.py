@@ -1,0 +1,140 @@
+"""The network: encode, features, cost volume, matching, disparity.
+
+Shapes: ``T`` steps, ``B`` batch, ``C`` channels, ``D`` disparity planes, ``H, W`` full size,
+``h, w`` a third of it. Spiking signals are ``[T, B, C, ...]``.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from data.encode import ENCODINGS
+from data.events import Events
+from nas.cell import CellPath, Fire, over_time
+from nas.dims import ConvNorm, resize
+from nas.genotype import Genotype, Node
+from stereo.config import NetworkConfig, StereoConfig, load_genotype
+from stereo.cost_volume import concat_volume
+from stereo.disparity import soft_argmax, upsample_scores
+from stereo.errors import StereoError
+
+STRIDE = 3
+"""Full resolution over feature resolution; also the spacing of the disparity planes in pixels."""
+
+
+class SpikeInput(nn.Identity):
+    """Declares that what enters the network is spikes: the encoding is binary."""
+
+    emits_spikes = True
+
+
+class FeatureNet(nn.Module):
+    """Shared 2-D part: stem down to a third of the size, searched cells, projection."""
+
+    def __init__(self, config: NetworkConfig, genotype: Genotype, inputs: int) -> None:
+        super().__init__()
+        part = genotype.parts["feature"]
+        like = part.nodes[0]
+        width = 3 * config.feature_channels
+        self.stem = nn.Sequential(
+            Fire([ConvNorm(2, inputs, config.stem_channels)], like),
+            Fire([ConvNorm(2, config.stem_channels, width, STRIDE, STRIDE)], like),
+            Fire([ConvNorm(2, width, width)], like),
+        )
+        self.cells = CellPath(part, width, config.feature_channels)
+        self.project = Fire([ConvNorm(2, self.cells.out_channels, config.volume_channels)], like)
+
+    def forward(self, x: Float[Tensor, "T B C H W"]) -> Float[Tensor, "T B F h w"]:
+        """Return ``volume_channels`` spike maps at a third of the size."""
+        x = self.stem(x)
+        size = tuple(x.shape[3:])
+        cells = over_time(lambda y: resize(y, size), self.cells(x))
+        return self.project(cells)  # type: ignore[no-any-return]
+
+
+class MatchingNet(nn.Module):
+    """3-D part: stem on the cost volume, searched cells at coarser levels, fusion, score."""
+
+    def __init__(self, config: NetworkConfig, genotype: Genotype) -> None:
+        super().__init__()
+        part = genotype.parts["matching"]
+        like: Node = part.nodes[0]
+        width = 2 * config.matching_channels
+        self.stem = Fire([ConvNorm(3, 2 * config.volume_channels, width)], like)
+        self.cells = CellPath(part, width, config.matching_channels)
+        coarse = self.cells.out_channels
+        self.fuse = Fire([ConvNorm(3, width, width), ConvNorm(3, coarse, width)], like)
+        self.score = nn.Conv3d(width, 1, 3, padding=1)
+
+    def forward(self, volume: Float[Tensor, "T B C D h w"]) -> Float[Tensor, "T B D h w"]:
+        """Return the score of every plane at every step; scores are membrane-like, not spikes."""
+        fine = self.stem(volume)
+        fused = self.fuse(fine, self.cells(fine))
+        return over_time(self.score, fused).squeeze(2)
+
+
+class HybridStereo(nn.Module):
+    """Two event windows in, one disparity map out.
+
+    Args:
+        config: everything that defines the network.
+        genotype: the searched part; read from the configuration unless given.
+    """
+
+    batch_dim = 1
+
+    def __init__(self, config: StereoConfig, genotype: Genotype | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.genotype = genotype or load_genotype(config.network.genotype)
+        missing = {"feature", "matching"} - set(self.genotype.parts)
+        if missing:
+            raise StereoError(f"A stereo network needs the genotype parts {sorted(missing)} too.")
+        self.encoding = ENCODINGS[config.encoding.name](bins=config.encoding.bins)
+        self.entry = SpikeInput() if self.encoding.emits_spikes else nn.Identity()
+        self.features = FeatureNet(config.network, self.genotype, self.encoding.channels)
+        self.matching = MatchingNet(config.network, self.genotype)
+
+    def forward(
+        self,
+        left: Float[Tensor, "T B C H W"],
+        right: Float[Tensor, "T B C H W"],
+        max_disparity: int | None = None,
+    ) -> Float[Tensor, "B H W"]:
+        """Return the disparity of the left view in pixels, for any H, W and T.
+
+        Args:
+            left: encoded events of the left camera.
+            right: encoded events of the right camera, on the same clock.
+            max_disparity: largest disparity searched; the configuration's unless given.
+        """
+        return soft_argmax(self.scores(left, right, max_disparity), STRIDE)
+
+    def scores(
+        self,
+        left: Float[Tensor, "T B C H W"],
+        right: Float[Tensor, "T B C H W"],
+        max_disparity: int | None = None,
+    ) -> Float[Tensor, "B D H W"]:
+        """Return the score of every disparity plane ``k * STRIDE`` pixels, higher is better."""
+        height, width = left.shape[-2:]
+        planes = -(-(max_disparity or self.config.max_disparity) // STRIDE) + 1
+        both = self.entry(torch.cat([left, right], dim=1))
+        both = F.pad(both, (0, -width % STRIDE, 0, -height % STRIDE))
+        features = self.features(both)
+        volume = concat_volume(*features.chunk(2, dim=1), planes)
+        readout = self.matching(volume).mean(dim=0)
+        h, w = readout.shape[-2:]
+        return upsample_scores(readout, (h * STRIDE, w * STRIDE))[..., :height, :width]
+
+    def encode(
+        self, events: Events, *, height: int, width: int, t0_us: int, t1_us: int
+    ) -> Float[Tensor, "T C H W"]:
+        """Return one camera's window ``[t0_us, t1_us)`` as the network wants it."""
+        grid = self.encoding(
+            events, steps=self.config.encoding.steps, height=height, width=width,
+            t0_us=t0_us, t1_us=t1_us,
+        )  # fmt: skip
+        return torch.from_numpy(np.ascontiguousarray(grid))
