@@ -98,7 +98,9 @@ class Events:
     def to_tonic(self) -> npt.NDArray[np.void]:
         """Return the structured array ``(x, y, t, p)`` that Tonic's transforms take."""
         out = np.empty(len(self), TONIC_DTYPE)
-        out["x"], out["y"] = np.rint(self.x), np.rint(self.y)
+        # As in `inside`, halves go upward; float64, because 0.49999997 + 0.5 is 1 in float32.
+        out["x"] = np.floor(self.x.astype(np.float64) + 0.5)
+        out["y"] = np.floor(self.y.astype(np.float64) + 0.5)
         out["t"], out["p"] = self.t, self.p
         return out
 

@@ -1,5 +1,7 @@
 """What every recording offers, whatever its layout on disk."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -7,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.camera import Calibration
+from data.errors import RecordingError
 from data.events import Events
 
 Camera = Literal["left", "right"]
@@ -15,6 +18,9 @@ CAMERAS: tuple[Camera, Camera] = ("left", "right")
 
 class Recording(Protocol):
     """Two event cameras on one clock, opened for reading.
+
+    Opening reads no more than is needed to fill the attributes and to refuse a recording that
+    cannot be used. Readers subclass this, for the context manager.
 
     Attributes:
         name: short name for titles and reports.
@@ -43,16 +49,39 @@ class Recording(Protocol):
         """Return the same events at float32 rectified pixels (some may lie outside the image)."""
 
     def disparity(self, index: int) -> npt.NDArray[np.float32]:
-        """Return ground truth ``index``, ``[H, W]`` pixels of the left rectified view, 0 = none."""
+        """Return ground truth ``index``, ``[H, W]`` pixels of the left rectified view, 0 = none.
+
+        Raises:
+            IndexError: no such ground truth; ``index`` runs from 0 to K - 1.
+        """
 
     def close(self) -> None:
         """Release the files."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
+
+
+def shared_span(path: Path, ends_us: Mapping[Camera, tuple[int, int]]) -> tuple[int, int]:
+    """Return the first and last time that both cameras cover, from the ends of each.
+
+    Raises:
+        RecordingError: the cameras share no time.
+    """
+    first = max(start for start, _ in ends_us.values())
+    last = min(end for _, end in ends_us.values())
+    if last < first:
+        ranges = ", ".join(f"{camera} {a} to {b} us" for camera, (a, b) in ends_us.items())
+        raise RecordingError(
+            f"The cameras in {path} share no time: {ranges}. Expected both on one clock; check the "
+            "units and the time offset of each camera."
+        )
+    return first, last
