@@ -1,0 +1,49 @@
+"""Set-up for all tests: run-time shape checks, fixed seeds, the folder of real recordings.
+
+The checks must be installed before the packages are imported, hence the code at module level.
+"""
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+TESTS = Path(__file__).resolve().parent
+REPOSITORY = TESTS.parent
+
+sys.path.insert(0, str(TESTS))  # for `from reference.metrics import ...`
+
+
+def checked_modules():
+    """Name the modules whose annotations are checked: all but compiled kernels and packages.
+
+    A package's name would stand for everything in it, kernels included.
+    """
+    for package in ("data", "nas", "energy", "stereo"):
+        for path in sorted((REPOSITORY / package).rglob("*.py")):
+            if path.stem not in ("__init__", "__main__") and not path.stem.endswith("kernels"):
+                yield ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+
+
+install_import_hook(list(checked_modules()), "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Give every test the same global seeds; tests of chance use generators of their own."""
+    import torch
+
+    random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Return the folder of real recordings, or skip."""
+    folder = Path(os.environ.get("STEREO_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings at {folder}; set STEREO_REAL_DATA to their folder")
+    return folder
