@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from nas.errors import GenotypeError
 from nas.neurons import NEURONS
@@ -116,7 +116,7 @@ class Genotype:
         return {"version": VERSION, **asdict(self)}
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+    def from_dict(cls, document: Any) -> "Genotype":
         """Build and check a genotype from its JSON document.
 
         Raises:
@@ -136,7 +136,7 @@ class Genotype:
             raise GenotypeError(f"The genotype is malformed: {error!r}.") from error
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> "Genotype":
         """Read a genotype from a JSON file.
 
         Raises:

@@ -7,7 +7,7 @@ derivative used in its place in the backward pass.
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 SURROGATES: dict[str, type["Surrogate"]] = {}
 
 
+@runtime_checkable
 class Surrogate(Protocol):
     """The slope of the step in the backward pass."""
 

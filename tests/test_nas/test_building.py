@@ -1,0 +1,62 @@
+"""Resizing, folding, firing rates, registries."""
+
+import pytest
+import torch
+from torch import nn
+
+from nas.cell import Fire
+from nas.dims import ConvNorm, level_size, resize
+from nas.errors import GenotypeError
+from nas.fold import fold_norms
+from nas.genotype import Edge, Node
+from nas.neurons import LIF
+from nas.ops import OPS, op
+from nas.rates import firing_rates, unhealthy
+
+NODE = Node(edges=(Edge(source="previous", op="skip"),))
+
+
+def test_going_down_keeps_every_spike_visible_and_up_repeats():
+    x = torch.zeros(1, 1, 5, 7)
+    x[0, 0, 4, 6] = 1
+    down = resize(x, level_size((5, 7), 1))
+    assert down.shape == (1, 1, 3, 4)
+    assert down.nonzero().tolist() == [[0, 0, 2, 3]]
+    assert float(resize(down, (5, 7)).sum()) >= 1
+    assert resize(x, (5, 7)) is x
+
+
+def test_an_operation_name_is_taken_once():
+    with pytest.raises(ValueError, match="'skip' is registered already"):
+        op("skip")(OPS["skip"])
+
+
+def test_unknown_dimension():
+    with pytest.raises(GenotypeError, match="dimension 2 or 3, got 4"):
+        ConvNorm(4, 1, 1)
+
+
+def test_coarse_currents_are_repeated_up():
+    fire = Fire([ConvNorm(2, 2, 3), ConvNorm(2, 4, 3)], NODE)
+    assert fire(torch.rand(2, 1, 2, 8, 9), torch.rand(2, 1, 4, 4, 5)).shape == (2, 1, 3, 8, 9)
+
+
+def test_folding_keeps_the_function_and_leaves_the_original():
+    torch.manual_seed(0)
+    net = nn.Sequential(ConvNorm(2, 3, 4), nn.ReLU(), ConvNorm(2, 4, 2, 1))
+    for _ in range(20):
+        net(torch.randn(8, 3, 6, 6) * 2 + 1)
+    net.eval()
+    folded, x = fold_norms(net), torch.randn(2, 3, 6, 6)
+    torch.testing.assert_close(folded(x), net(x), rtol=1e-4, atol=1e-5)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) == 2
+
+
+def test_rates_are_seen_and_hooks_removed():
+    net = nn.Sequential(LIF(), LIF())
+    with firing_rates(net) as rates:
+        net(torch.ones(2, 3))
+    assert {name: float(value) for name, value in rates.items()} == {"0": 1.0, "1": 1.0}
+    assert not any(m._forward_hooks for m in net.modules())
+    assert unhealthy({"a": 0.0, "b": 1.0, "c": 0.2}) == {"a": "dead", "b": "saturated"}

@@ -1,0 +1,116 @@
+"""Genotypes: round trip, checks, and the published parameter counts."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from nas.cell import CellPath
+from nas.dims import ConvNorm
+from nas.errors import GenotypeError
+from nas.genotype import Edge, Genotype, Node, Part
+from nas.ops import OPS
+from stereo.config import load_genotype
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_the_published_stereo_genotype():
+    genotype = load_genotype("spikedhs")
+    feature, matching = genotype.parts["feature"], genotype.parts["matching"]
+    assert (feature.dimension, feature.path) == (2, (1, 0))
+    assert (matching.dimension, matching.path) == (3, (1, 2, 2, 1))
+    # rows [edge, op] as published; op 1 is b3, op 2 is b5
+    named = [[(e.source, e.op) for e in node.edges] for node in matching.nodes]
+    assert named == [
+        [("before", "snn_b3"), ("previous", "snn_b5")],
+        [("node0", "snn_b5"), ("previous", "snn_b5")],
+        [("node1", "snn_b3"), ("previous", "snn_b3")],
+    ]
+
+
+def test_published_parameter_counts_of_the_cells():
+    """30,384 and 782,784 parameters at filter multiplier 8, without stem and head."""
+    parts = load_genotype("spikedhs").parts
+    assert count(CellPath(parts["feature"], 24, 8)) == 30_384
+    assert count(CellPath(parts["matching"], 24, 8)) == 782_784
+
+
+def test_published_parameter_count_of_the_cifar_network():
+    """14,293,758: stem 3 -> 144, eight cells at multiplier 48, linear and norm 576 -> 10."""
+    cells = CellPath(load_genotype("spikedhs_cifar").parts["feature"], 144, 48)
+    head = nn.Sequential(nn.Linear(cells.out_channels, 10), nn.BatchNorm1d(10))
+    assert count(ConvNorm(2, 3, 144)) + count(cells) + count(head) == 14_293_758
+
+
+def test_round_trip_through_json(tmp_path):
+    genotype = load_genotype("spikedhs")
+    genotype.save(tmp_path / "g.json")
+    assert Genotype.load(tmp_path / "g.json") == genotype
+    names = {e["op"] for e in json.loads((tmp_path / "g.json").read_text())["parts"]["feature"][
+        "nodes"][0]["edges"]}  # fmt: skip
+    assert names <= set(OPS)
+
+
+def test_drawing_shows_path_and_edges():
+    text = load_genotype("spikedhs").drawing()
+    assert "matching (3-D), path 1 2 2 1" in text
+    assert "  x1/4   .  o  o  ." in text
+    assert "snn_b5(node0)" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(version=7), "version 1, found 7"),
+        (lambda d: d.pop("parts"), "malformed"),
+        (lambda d: d["parts"]["feature"].update(path=[0, 2]), "differ by at most one level"),
+        (lambda d: d["parts"]["feature"].update(path=[4]), "between 0 and 3"),
+        (lambda d: d["parts"]["feature"].update(path=[]), "at least one layer"),
+        (lambda d: d["parts"]["feature"].update(dimension=1), "dimension 2 or 3"),
+        (lambda d: d["parts"]["feature"]["nodes"][0].update(edges=[]), "at least one edge"),
+        (lambda d: d["parts"]["feature"]["nodes"][0].update(neuron="x"), "Unknown neuron 'x'"),
+        (lambda d: d["parts"]["feature"]["nodes"][0]["edges"][0].update(op="x"), "operation 'x'"),
+        (
+            lambda d: d["parts"]["feature"]["nodes"][0]["edges"][0].update(source="node2"),
+            "node0 has an edge from 'node2'",
+        ),
+        (lambda d: d["parts"]["feature"]["nodes"][0].update(extra=1), "malformed"),
+    ],
+)
+def test_bad_genotypes_are_refused(change, message):
+    document = json.loads(json.dumps(load_genotype("spikedhs").to_dict()))
+    change(document)
+    with pytest.raises(GenotypeError, match=message):
+        Genotype.from_dict(document)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "\xff"])
+def test_unreadable_files_are_refused(tmp_path, content):
+    path = tmp_path / "g.json"
+    if content is not None:
+        path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(GenotypeError):
+        Genotype.load(path)
+
+
+@pytest.mark.parametrize("name", sorted(OPS))
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("path", [(0,), (1, 0), (0, 1, 2, 3)])
+def test_every_op_builds_in_both_dimensions_at_odd_sizes(name, dimension, path):
+    nodes = (
+        Node(edges=(Edge(source="before", op=name), Edge(source="previous", op=name))),
+        Node(edges=(Edge(source="node0", op=name),)),
+    )
+    cells = CellPath(Part(dimension=dimension, path=path, nodes=nodes), 4, 2, outputs=2)
+    size = (11, 7) if dimension == 2 else (5, 9, 7)
+    out = cells((torch.rand(2, 3, 4, *size) < 0.4).float())
+    shrunk = tuple(-(-n // 2 ** path[-1]) for n in size)
+    assert out.shape == (2, 3, 2 * 2 * 2 ** path[-1], *shrunk)
+    assert bool(((out == 0) | (out == 1)).all()), "cells pass on spikes only"
+    out.sum().backward()
+    assert all(p.grad is not None for p in cells.parameters())
