@@ -17,7 +17,7 @@ class Calibration:
         focal_px: focal length in pixels, equal for both rectified views.
         cx_px: column of the principal point, left rectified view.
         cy_px: row of the principal point.
-        baseline_m: distance between the cameras in metres, positive.
+        baseline_m: distance between the cameras in meters, positive.
     """
 
     focal_px: float
@@ -35,11 +35,43 @@ class Calibration:
 
     @property
     def fb(self) -> float:
-        """Focal length times baseline, in pixel metres."""
+        """Focal length times baseline, in pixel meters."""
         return self.focal_px * self.baseline_m
 
+    @property
+    def q(self) -> npt.NDArray[np.float64]:
+        """The ``[4, 4]`` matrix that takes ``(x, y, disparity, 1)`` to homogeneous meters.
+
+        Rows ``(1,0,0,-cx)``, ``(0,1,0,-cy)``, ``(0,0,0,f)``, ``(0,0,1/b,0)``, as in DSEC's
+        ``disparity_to_depth`` and OpenCV's ``reprojectImageTo3D``.
+        """
+        q = np.zeros((4, 4))
+        q[0, 0] = q[1, 1] = 1.0
+        q[:3, 3] = -self.cx_px, -self.cy_px, self.focal_px
+        q[3, 2] = 1.0 / self.baseline_m
+        return q
+
+    @classmethod
+    def from_q(cls, q: npt.NDArray[np.float64]) -> "Calibration":
+        """Build the calibration from a matrix as ``q`` returns it.
+
+        Raises:
+            RecordingError: not such a matrix, or one whose views have different principal points.
+        """
+        if q.shape != (4, 4) or not np.isfinite(q).all() or q[3, 2] == 0 or abs(q[3, 3]) > 1e-9:
+            raise RecordingError(
+                "A disparity-to-depth matrix needs the rows (1,0,0,-cx), (0,1,0,-cy), (0,0,0,f), "
+                f"(0,0,1/b,0), got {q.tolist()}. Rectify both views to one principal point."
+            )
+        return cls(
+            focal_px=float(q[2, 3]),
+            cx_px=-float(q[0, 3]),
+            cy_px=-float(q[1, 3]),
+            baseline_m=1.0 / float(q[3, 2]),
+        )
+
     def depth_m(self, disparity_px: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return depth ``f b / d`` in metres, infinite where disparity is not positive."""
+        """Return depth ``f b / d`` in meters, infinite where disparity is not positive."""
         depth = np.full(disparity_px.shape, np.inf, np.float32)
         np.divide(np.float32(self.fb), disparity_px, out=depth, where=disparity_px > 0)
         return depth

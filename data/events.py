@@ -6,6 +6,7 @@ Windows are half-open, ``[t0_us, t1_us)``, everywhere.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -95,7 +96,7 @@ class Events:
             keep &= (self.y >= -0.5) & (self.y < height - 0.5)
         return self if bool(keep.all()) else self.take(keep)
 
-    def to_tonic(self) -> npt.NDArray[np.void]:
+    def to_tonic(self) -> npt.NDArray[Any]:
         """Return the structured array ``(x, y, t, p)`` that Tonic's transforms take."""
         out = np.empty(len(self), TONIC_DTYPE)
         # As in `inside`, halves go upward; float64, because 0.49999997 + 0.5 is 1 in float32.
@@ -105,7 +106,7 @@ class Events:
         return out
 
     @classmethod
-    def from_tonic(cls, array: npt.NDArray[np.void]) -> "Events":
+    def from_tonic(cls, array: npt.NDArray[Any]) -> "Events":
         """Build a record from Tonic's structured array (raw pixels)."""
         return cls(
             t=array["t"].astype(np.int64),

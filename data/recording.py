@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ Camera = Literal["left", "right"]
 CAMERAS: tuple[Camera, Camera] = ("left", "right")
 
 
+@runtime_checkable
 class Recording(Protocol):
     """Two event cameras on one clock, opened for reading.
 
@@ -58,7 +59,7 @@ class Recording(Protocol):
     def close(self) -> None:
         """Release the files."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Recording":
         return self
 
     def __exit__(

@@ -1,16 +1,29 @@
 """Fixtures of the data tests."""
 
-import os
-from pathlib import Path
-
+import jaxtyping
 import pytest
+from reference.recordings import small_pair
+
+from data.dsec_writer import write_dsec
+
+
+@pytest.fixture
+def without_shape_checks():
+    """Let wrong types through to the code's own checks, as for a user."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")
-def real_data():
-    """Return the folder of real recordings, or skip."""
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    folder = Path(os.environ.get("STEREO_REAL_DATA", beside))
-    if not folder.is_dir():
-        pytest.skip(f"no real recordings at {folder}; set STEREO_REAL_DATA to their folder")
-    return folder
+def pair():
+    """Return the content of the small recording."""
+    return small_pair()
+
+
+@pytest.fixture
+def sequence(tmp_path, pair):
+    """Write the small recording and return its folder, free to be damaged."""
+    path = tmp_path / "hall_00_a"
+    write_dsec(path, **pair)
+    return path

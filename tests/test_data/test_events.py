@@ -106,7 +106,7 @@ def test_unequal_lengths():
         make([[1, 2]], x=[[1, 2]], y=[[1, 2]], p=[[True, True]])
 
 
-def test_wrong_types():
+def test_wrong_types(without_shape_checks):
     good = make([1])
     with pytest.raises(RecordingError, match="t as int64 microseconds and p as bool, got float64"):
         Events(t=good.t.astype(np.float64), x=good.x, y=good.y, p=good.p)

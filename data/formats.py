@@ -1,0 +1,114 @@
+"""Open a recording of any layout: look at what is on disk, choose the reader, or say what is wrong.
+
+To add a layout, add one entry to ``LAYOUTS``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.dsec import DsecRecording
+from data.errors import RecordingError
+from data.npz import NpzRecording
+from data.recording import CAMERAS, Recording
+
+LISTED = 12
+"""How many sequences or files an error lists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One way in which recordings lie on disk.
+
+    Attributes:
+        name: the ``layout`` of its recordings.
+        signs: what ``matches`` looks for, in words.
+        matches: whether a path looks like it; reads names only.
+        open: make the recording.
+    """
+
+    name: str
+    signs: str
+    matches: Callable[[Path], bool]
+    open: Callable[[Path], Recording]
+
+
+def _is_dsec(path: Path) -> bool:
+    # One camera is enough, so that the reader can say that the other is missing.
+    return any((path / "events" / camera).is_dir() for camera in CAMERAS)
+
+
+LAYOUTS = (
+    Layout(
+        name="npz",
+        signs="a file *.npz with the keys 'left' and 'right'",
+        matches=lambda path: path.is_file() and path.suffix.lower() == ".npz",
+        open=NpzRecording,
+    ),
+    Layout(
+        name="dsec",
+        signs="a DSEC sequence folder with events/left/events.h5 and events/right/events.h5",
+        matches=_is_dsec,
+        open=DsecRecording,
+    ),
+)
+
+
+def open_recording(path: str | Path) -> Recording:
+    """Open the recording at ``path``, whatever its layout.
+
+    Args:
+        path: a file or the folder of one sequence; ``~`` is the home folder. A folder that holds
+            exactly one sequence stands for it.
+
+    Raises:
+        RecordingError: nothing there, nothing that is known, several sequences, or a recording that
+            its reader refuses.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise RecordingError(
+            f"There is nothing at {path}. Give the path of a recording: {_all_signs()}."
+        )
+    for layout in LAYOUTS:
+        if layout.matches(path):
+            return layout.open(path)
+    if path.is_dir():
+        return _open_inside(path)
+    raise RecordingError(f"{path} is a file of an unknown kind. {_hint(path)}")
+
+
+def _open_inside(folder: Path) -> Recording:
+    """Open the only sequence in a folder of sequences (a data set, or its train or test part)."""
+    near = sorted(child for child in folder.glob("*") if _is_dsec(child))
+    found = near or sorted(child for child in folder.glob("*/*") if _is_dsec(child))
+    if len(found) == 1:
+        return DsecRecording(found[0])
+    if found:
+        names = [str(child.relative_to(folder)) for child in found]
+        raise RecordingError(
+            f"{folder} holds {len(found)} sequences. Choose one of them, for example "
+            f"{found[0]}: {_some(names)}."
+        )
+    inside = sorted(child.name for child in folder.glob("*"))
+    raise RecordingError(
+        f"{folder} is no recording. Looked for {_all_signs()}; the folder holds "
+        f"{_some(inside) if inside else 'nothing'}."
+    )
+
+
+def _hint(path: Path) -> str:
+    """Return what to give instead of a file that is no recording."""
+    if path.name in ("events.h5", "rectify_map.h5"):
+        return f"It is one part of a DSEC sequence: give the folder {path.parent.parent.parent}."
+    return f"Expected {_all_signs()}. Convert it to an .npz first (data/README.md says how)."
+
+
+def _all_signs() -> str:
+    return ", or ".join(layout.signs for layout in LAYOUTS)
+
+
+def _some(names: list[str]) -> str:
+    """Return the first names in one line."""
+    rest = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
