@@ -164,8 +164,9 @@ def cached(path: Path, make: Callable[[], Clip]) -> Clip:
     The file is written under another name and renamed, so that writers may race and die.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return _unpack(stored)
+        # Opened here, for np.load leaves a damaged file open.
+        with path.open("rb") as file:
+            return _unpack(np.load(file, allow_pickle=False))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         clip = make()
         path.parent.mkdir(parents=True, exist_ok=True)

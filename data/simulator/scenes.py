@@ -35,7 +35,7 @@ def room(rng: np.random.Generator, rig: Rig) -> Scene:
         bodies.append(_floor(rng, rig, bodies[0].center[2]))
     for _ in range(int(rng.integers(3, 8))):
         bodies.append(_body(rng, rig, float(rng.uniform(far, max(near, far + 4.0)))))
-    return Scene(bodies=tuple(bodies), textures=textures, motion=_motion(rng, rig, far))
+    return Scene(bodies=tuple(bodies), textures=textures, motion=_motion(rng, rig, far, (0.05, 0.45)))
 
 
 @scene("toss")
@@ -48,6 +48,20 @@ def toss(rng: np.random.Generator, rig: Rig) -> Scene:
         disparity = far + float(rng.uniform(0.03, 0.28)) * rig.width
         bodies.append(_body(rng, rig, disparity, speed_px_s=float(rng.uniform(40, 500))))
     return Scene(bodies=tuple(bodies), textures=textures, motion=Motion())
+
+
+@scene("studio")
+def studio(rng: np.random.Generator, rig: Rig) -> Scene:
+    """The built-in example: wall, floor and five bodies at 1 to 7 percent of the width, at ease."""
+    far, near = 0.016 * rig.width, 0.068 * rig.width
+    textures = np.stack([random_tile(rng) for _ in range(6)])
+    bodies = [_wall(rng, rig, far)]
+    bodies.append(_floor(rng, rig, bodies[0].center[2]))
+    for disparity in np.linspace(1.6 * far, near, 5):
+        speed = float(rng.uniform(0.02, 0.06)) * rig.width
+        bodies.append(_body(rng, rig, float(disparity), speed_px_s=speed))
+    motion = _motion(rng, rig, far, (0.05, 0.08))
+    return Scene(bodies=tuple(bodies), textures=textures, motion=motion)
 
 
 def _depth(rig: Rig, disparity_px: float) -> float:
@@ -114,14 +128,16 @@ def _body(
     )
 
 
-def _motion(rng: np.random.Generator, rig: Rig, far_px: float) -> Motion:
-    """A rig that moves the far wall by 5 to 45 percent of the picture's width per second."""
+def _motion(
+    rng: np.random.Generator, rig: Rig, far_px: float, speed: tuple[float, float]
+) -> Motion:
+    """A rig that moves the far wall by a share of the picture's width per second."""
     meter_per_px = _depth(rig, far_px) / rig.calibration.focal_px
-    speed = float(rng.uniform(0.05, 0.45)) * rig.width * meter_per_px
+    meters = float(rng.uniform(*speed)) * rig.width * meter_per_px
     direction = rng.standard_normal(3) * np.array([1.0, 0.6, 1.2])
-    direction *= speed / np.linalg.norm(direction)
+    direction *= meters / np.linalg.norm(direction)
     turn = rng.uniform(-1.0, 1.0, 3) * np.array([0.12, 0.2, 0.15])
-    sway = rng.uniform(-1.0, 1.0, 3) * 0.03 * speed
+    sway = rng.uniform(-1.0, 1.0, 3) * 0.03 * meters
     return Motion(
         velocity=_vector(direction),
         turn=_vector(turn),

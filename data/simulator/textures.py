@@ -34,19 +34,18 @@ def shapes_tile(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]
     Returns:
         ``[TILE, TILE]`` float32, zero mean, unit deviation.
     """
-    y, x = np.mgrid[0:TILE, 0:TILE]
     tile = np.zeros((TILE, TILE), np.float32)
     for _ in range(count):
         cx, cy = rng.uniform(0, TILE, 2)
         half_w, half_h = TILE * rng.uniform(0.02, 0.14, 2)
-        dx = np.abs((x - cx + TILE / 2) % TILE - TILE / 2)
-        dy = np.abs((y - cy + TILE / 2) % TILE - TILE / 2)
-        inside = (
-            (dx / half_w) ** 2 + (dy / half_h) ** 2 < 1
-            if rng.random() < 0.5
-            else (dx < half_w) & (dy < half_h)
-        )
-        tile[inside] = rng.standard_normal()
+        x = np.arange(np.floor(cx - half_w), np.ceil(cx + half_w) + 1)
+        y = np.arange(np.floor(cy - half_h), np.ceil(cy + half_h) + 1)[:, None]
+        u, v = (x - cx) / half_w, (y - cy) / half_h
+        round_one = rng.random() < 0.5
+        inside = u**2 + v**2 < 1 if round_one else (np.abs(u) < 1) & (np.abs(v) < 1)
+        rows, columns = np.nonzero(inside)
+        where = (y[rows, 0].astype(int) % TILE, x[columns].astype(int) % TILE)
+        tile[where] = rng.standard_normal()
     tile -= tile.mean()
     return tile / max(float(tile.std()), 1e-6)
 
