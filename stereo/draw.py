@@ -1,6 +1,6 @@
 """Small drawing tools for the pictures: text that fits, color bars, panels of whole-number scale.
 
-All of them change the RGB picture ``[rows, columns, 3]`` that they are given; coordinates are pixels.
+They change the RGB picture ``[rows, columns, 3]`` that they are given; coordinates are pixels.
 """
 
 from collections.abc import Sequence

@@ -1,50 +1,63 @@
-"""Small recordings of known content."""
+"""A small recording in memory, for tests of what uses recordings."""
 
-import cv2
 import numpy as np
 
 from data import Calibration, Events
-from data.camera import Lens
-
-OFFSET_US = 53_193_302_164
-"""Of the size of a real DSEC offset: far beyond what fits in uint32."""
 
 
-def random_events(seed, *, count=3_000, width=64, height=48, last_us=300_000):
-    """Return raw events with many ties, gaps of several ms and a first event at time 0."""
-    rng = np.random.default_rng(seed)
-    t = np.sort(rng.integers(0, last_us // 7, count) * 7)
-    t[(t > 100_000) & (t < 120_000)] = 100_000
-    t[0] = 0
-    return Events(
-        t=t.astype(np.int64),
-        x=rng.integers(0, width, count).astype(np.uint16),
-        y=rng.integers(0, height, count).astype(np.uint16),
-        p=rng.integers(0, 2, count) > 0,
-    )
+class FakeRecording:
+    """Two cameras of 40 x 32 pixels with random events; rectification shifts columns by 2.5 px.
 
+    The ground truth is 4 px on the left half of the image and missing on the right half.
+    """
 
-def small_pair(seed=0, *, width=64, height=48):
-    """Return the arguments of ``write_dsec`` for a small pair with bent lenses."""
-    rng = np.random.default_rng([seed, 9])
-    truth = rng.uniform(0, 20, (3, height, width)).astype(np.float32)
-    truth[rng.random(truth.shape) < 0.5] = 0
-    turn = [cv2.Rodrigues(np.array(v))[0] for v in ([0.01, -0.02, 0.005], [-0.015, 0.01, 0.0])]
-    return {
-        "left": random_events([seed, 1], width=width, height=height),
-        "right": random_events([seed, 2], width=width, height=height),
-        "lenses": {
-            camera: Lens(
-                camera_matrix=(58.0 + k, 57.5, 31.0, 24.5 - k),
-                distortion=(-0.098, 0.21, -0.00036, 0.00007),
-                rotation=rotation,
+    name = "fake"
+    layout = "npz"
+    width = 40
+    height = 32
+
+    def __init__(self, *, last_us=199_999, stamps=(100_000, 200_000), count=4_000, seed=0):
+        rng = np.random.default_rng(seed)
+        self._events = {
+            camera: Events(
+                t=np.sort(rng.integers(0, last_us + 1, count)),
+                x=rng.integers(0, self.width, count).astype(np.uint16),
+                y=rng.integers(0, self.height, count).astype(np.uint16),
+                p=rng.random(count) < 0.5,
             )
-            for k, (camera, rotation) in enumerate(zip(("left", "right"), turn, strict=True))
-        },
-        "calibration": Calibration(focal_px=60.0, cx_px=32.25, cy_px=23.5, baseline_m=0.25),
-        "disparity": truth,
-        "disparity_t_us": np.array([0, 100_000, 200_000]),
-        "t_offset_us": OFFSET_US,
-        "width": width,
-        "height": height,
-    }
+            for camera in ("left", "right")
+        }
+        self.span_us = (0, last_us)
+        self.disparity_t_us = np.array(stamps, np.int64)
+        self.dropped = {"left": 0, "right": 7}
+        self.calibration = (
+            Calibration(focal_px=50.0, cx_px=20.0, cy_px=16.0, baseline_m=0.2) if stamps else None
+        )
+        self.reads = 0
+
+    def events(self, camera, t0_us, t1_us):
+        found = self._events[camera].window(t0_us, t1_us)
+        self.reads += len(found)
+        return found
+
+    def rectify(self, camera, events):
+        return Events(
+            t=events.t,
+            x=events.x.astype(np.float32) - np.float32(2.5),
+            y=events.y.astype(np.float32),
+            p=events.p,
+        )
+
+    def disparity(self, index):
+        truth = np.zeros((self.height, self.width), np.float32)
+        truth[:, : self.width // 2] = 4.0
+        return truth
+
+    def close(self):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close()

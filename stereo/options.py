@@ -1,0 +1,41 @@
+"""What an inference is asked to do."""
+
+from dataclasses import dataclass
+
+from stereo.errors import StereoError
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferOptions:
+    """What to do, and how the result names its origins.
+
+    Attributes:
+        source: the recording as the user named it.
+        network_name: the network as the user named it.
+        generated: whether the recording came from a simulator.
+        window_us: length of a window; None for the length that the network was trained with.
+        step_us: largest distance of two windows.
+        max_disparity: largest disparity searched, pixels; None for the network's.
+        max_windows: the first so many windows only; None for all.
+        seed: of the global generator of torch, for networks that draw at random; no operation of
+            ours does.
+
+    Raises:
+        StereoError: a length or number below 1.
+    """
+
+    source: str
+    network_name: str
+    generated: bool = False
+    window_us: int | None = None
+    step_us: int = 50_000
+    max_disparity: int | None = None
+    max_windows: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what gives no estimate."""
+        for name in ("window_us", "step_us", "max_disparity", "max_windows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise StereoError(f"An inference needs {name} of at least 1, got {value}.")
