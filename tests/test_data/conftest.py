@@ -2,7 +2,7 @@
 
 import jaxtyping
 import pytest
-from reference.recordings import small_pair
+from reference.pairs import small_pair
 
 from data.dsec_writer import write_dsec
 

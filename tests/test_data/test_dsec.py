@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.recordings import OFFSET_US, small_pair
+from reference.pairs import OFFSET_US, small_pair
 
 from data import RecordingError
 from data.dsec import DsecRecording
@@ -195,6 +195,7 @@ def test_events_outside_the_sensor_are_dropped_and_counted_once(sequence, pair):
     assert len(first) == len(left.window(0, middle - OFFSET_US)) - 10
     recording.events("left", OFFSET_US, middle)
     recording.events("left", OFFSET_US, FAR_US)
+    recording.events("left", OFFSET_US, OFFSET_US + 1)
     recording.events("left", OFFSET_US + 1, FAR_US)
     assert recording.dropped == {"left": 15, "right": 0}
 

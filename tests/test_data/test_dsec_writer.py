@@ -6,7 +6,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.recordings import OFFSET_US
+from reference.pairs import OFFSET_US
 
 from data import RecordingError
 from data.atomic import new_folder

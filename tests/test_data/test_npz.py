@@ -106,6 +106,15 @@ def test_a_given_size_wins_over_a_stored_one(tmp_path):
     assert given.dropped == {"left": 1, "right": 0}
 
 
+@pytest.mark.parametrize(("column", "value"), [(1, 8), (2, 9)])
+def test_the_first_pixel_beyond_the_border_is_dropped(tmp_path, column, value):
+    right = RIGHT.copy()
+    right[0, column] = value
+    recording = NpzRecording(save(tmp_path, left=LEFT, right=right), width=8, height=9)
+    assert recording.dropped == {"left": 1, "right": 1}
+    assert as_table(recording.events("right", 0, 1_000)).tolist() == RIGHT[1:].tolist()
+
+
 def test_a_far_column_is_dropped_and_does_not_wrap_around(tmp_path):
     left = np.vstack([LEFT, [950, 65_536 + 3, 0, 1]])
     path = save(tmp_path, left=left, right=RIGHT)
