@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import nas
 from data.encode import ENCODINGS
@@ -47,7 +47,8 @@ class NetworkConfig:
         feature_channels: channels of a level-0 node of the feature net.
         matching_channels: channels of a level-0 node of the matching net.
         stem_channels: channels of the first, full-resolution layer.
-        volume_channels: channels that each camera gives to the cost volume.
+        volume_channels: learned channels that each camera gives to the cost volume.
+        volume: name in ``stereo.cost_volume.VOLUMES``.
         max_disparity: largest disparity searched, pixels.
     """
 
@@ -56,6 +57,7 @@ class NetworkConfig:
     matching_channels: int = 4
     stem_channels: int = 8
     volume_channels: int = 8
+    volume: str = "coincidence"
     max_disparity: int = 48
 
     def __post_init__(self) -> None:
@@ -86,17 +88,17 @@ class TrainConfig:
         seed: of everything random.
     """
 
-    steps: int = 5500
+    steps: int = 3600
     batch: int = 1
     clips: int = 1000
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     warmup: int = 100
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     crop_height: int = 129
     crop_width: int = 192
     plane_weight: float = 1.0
-    rate_weight: float = 1.0
+    rate_weight: float = 0.2
     ema: float = 0.998
     checkpoint_every: int = 100
     seed: int = 1
@@ -133,7 +135,7 @@ class StereoConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+    def from_dict(cls, document: Mapping[str, Any]) -> "StereoConfig":
         """Build a configuration from its JSON document.
 
         Raises:
@@ -149,7 +151,7 @@ class StereoConfig:
         except (KeyError, TypeError) as error:
             raise StereoError(f"The configuration is malformed: {error}.") from error
 
-    def override(self, assignments: Mapping[str, str]) -> Self:
+    def override(self, assignments: Mapping[str, str]) -> "StereoConfig":
         """Return a copy with dotted fields replaced, such as ``{"train.steps": "100"}``.
 
         Raises:

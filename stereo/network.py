@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from data.encode import ENCODINGS
 from data.events import Events
 from nas.cell import CellPath, Fire, over_time
-from nas.dims import ConvNorm, resize
+from nas.dims import ConvNorm
 from nas.genotype import Genotype, Node
 from stereo.config import NetworkConfig, StereoConfig, load_genotype
-from stereo.cost_volume import concat_volume
+from stereo.cost_volume import VOLUMES
 from stereo.disparity import soft_argmax, upsample_scores
 from stereo.errors import StereoError
 
@@ -44,25 +44,31 @@ class FeatureNet(nn.Module):
             Fire([ConvNorm(2, width, width)], like),
         )
         self.cells = CellPath(part, width, config.feature_channels)
-        self.project = Fire([ConvNorm(2, self.cells.out_channels, config.volume_channels)], like)
+        deep, out = self.cells.out_channels, config.volume_channels
+        self.project = Fire([ConvNorm(2, width, out), ConvNorm(2, deep, out)], like)
+        self.out_channels = out + inputs
 
     def forward(self, x: Float[Tensor, "T B C H W"]) -> Float[Tensor, "T B F h w"]:
-        """Return ``volume_channels`` spike maps at a third of the size."""
-        x = self.stem(x)
-        size = tuple(x.shape[3:])
-        cells = over_time(lambda y: resize(y, size), self.cells(x))
-        return self.project(cells)  # type: ignore[no-any-return]
+        """Return learned spike maps and the pooled events themselves, at a third of the size.
+
+        Events that coincide in both views are evidence of their own: with them in the volume
+        matching starts from block matching instead of from nothing.
+        """
+        fine = self.stem(x)
+        learned = self.project(fine, self.cells(fine))
+        events = over_time(lambda y: F.max_pool2d(y, STRIDE), x)
+        return torch.cat([learned, events], dim=2)
 
 
 class MatchingNet(nn.Module):
     """3-D part: stem on the cost volume, searched cells at coarser levels, fusion, score."""
 
-    def __init__(self, config: NetworkConfig, genotype: Genotype) -> None:
+    def __init__(self, config: NetworkConfig, genotype: Genotype, inputs: int) -> None:
         super().__init__()
         part = genotype.parts["matching"]
         like: Node = part.nodes[0]
         width = 2 * config.matching_channels
-        self.stem = Fire([ConvNorm(3, 2 * config.volume_channels, width)], like)
+        self.stem = Fire([ConvNorm(3, inputs, width)], like)
         self.cells = CellPath(part, width, config.matching_channels)
         coarse = self.cells.out_channels
         self.fuse = Fire([ConvNorm(3, width, width), ConvNorm(3, coarse, width)], like)
@@ -95,7 +101,9 @@ class HybridStereo(nn.Module):
         self.encoding = ENCODINGS[config.encoding.name](bins=config.encoding.bins)
         self.entry = SpikeInput() if self.encoding.emits_spikes else nn.Identity()
         self.features = FeatureNet(config.network, self.genotype, self.encoding.channels)
-        self.matching = MatchingNet(config.network, self.genotype)
+        self.volume, ratio = VOLUMES[config.network.volume]
+        inputs = ratio * self.features.out_channels
+        self.matching = MatchingNet(config.network, self.genotype, inputs)
 
     def forward(
         self,
@@ -124,7 +132,7 @@ class HybridStereo(nn.Module):
         both = self.entry(torch.cat([left, right], dim=1))
         both = F.pad(both, (0, -width % STRIDE, 0, -height % STRIDE))
         features = self.features(both)
-        volume = concat_volume(*features.chunk(2, dim=1), planes)
+        volume = self.volume(*features.chunk(2, dim=1), planes)
         readout = self.matching(volume).mean(dim=0)
         h, w = readout.shape[-2:]
         return upsample_scores(readout, (h * STRIDE, w * STRIDE))[..., :height, :width]

@@ -59,7 +59,7 @@ def random_tile(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     share = rng.uniform(0.0, 1.0)
     noise = noise_tile(rng, rng.uniform(0.6, 1.6))
     shapes = shapes_tile(rng, int(rng.integers(20, 120)))
-    contrast = rng.uniform(0.25, 0.9)
+    contrast = rng.uniform(0.35, 1.0)
     mixed = share * noise + (1.0 - share) * shapes
     tile = rng.uniform(-0.7, 0.7) + contrast * mixed / float(mixed.std())
     return tile.astype(np.float32)
