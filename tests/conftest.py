@@ -39,6 +39,14 @@ CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 install_import_hook(list(checked_modules()), CHECKER)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Keep torch to one thread: the tensors are so small that more threads take longer."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def seeds():
     """Give every test the same global seeds; tests of chance use generators of their own."""
