@@ -1,4 +1,4 @@
-"""A small recording in memory, for tests of what uses recordings."""
+"""Small recordings, in memory and on disk, for tests of what uses recordings."""
 
 import numpy as np
 
@@ -61,3 +61,23 @@ class FakeRecording:
 
     def __exit__(self, kind, error, trace):
         self.close()
+
+
+def write_npz(path, rows=400, **changes):
+    """Write a good two-camera recording, with some keys replaced or (None) left out."""
+    rng = np.random.default_rng(0)
+    columns = {
+        camera: np.stack(
+            [
+                np.sort(rng.integers(0, 100_000, rows)),
+                rng.integers(0, 128, rows),
+                rng.integers(0, 128, rows),
+                rng.integers(0, 2, rows),
+            ],
+            axis=1,
+        )
+        for camera in ("left", "right")
+    }
+    arrays = {key: value for key, value in (columns | changes).items() if value is not None}
+    np.savez(path, **arrays)
+    return path

@@ -1,0 +1,96 @@
+"""What commands print: results on standard output, everything else on standard error."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+WIDEST = 100
+"""Columns that results may take."""
+
+QUIET_S = 10.0
+"""Without a terminal, progress is a line at most this often."""
+
+Advance = Callable[[float, float], None]
+"""Called with what is done and what there is, in any unit."""
+
+
+def result_console() -> Console:
+    """Return the console on standard output; 100 columns where it is not a terminal."""
+    console = Console(highlight=False)
+    console.width = min(WIDEST, console.width) if console.is_terminal else WIDEST
+    return console
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print exactly one JSON document on standard output."""
+    print(json.dumps(document, indent=1, allow_nan=False))
+
+
+@contextmanager
+def progress(label: str, unit: str = "") -> Iterator[Advance]:
+    """Show how far a job is, on standard error: a bar on a terminal, else a line now and then.
+
+    Args:
+        label: what is being done, such as ``Estimating``.
+        unit: what is counted, such as ``windows``; empty for shares from 0 to 1.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(console, label, unit)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        *([_Rate(unit)] if unit else []),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _Rate(ProgressColumn):
+    """Things done per second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Return the rate as text."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} {self._unit}/s")
+
+
+def _lines(console: Console, label: str, unit: str) -> Advance:
+    """Return a reporter that prints at most one line in ``QUIET_S`` seconds."""
+    began = time.monotonic()
+    printed = began
+
+    def advance(done: float, total: float) -> None:
+        nonlocal printed
+        now = time.monotonic()
+        if now - printed < QUIET_S or not 0 < done < total:
+            return
+        printed = now
+        rate = done / (now - began)
+        amount = f"{done:,.0f} of {total:,.0f} {unit}" if unit else f"{done / total:.0%}"
+        speed = f", {rate:.1f} {unit}/s" if unit else ""
+        console.print(f"{label}: {amount}{speed}, {(total - done) / rate:.0f} s left")
+
+    return advance

@@ -1,0 +1,155 @@
+"""``stereo infer``: a recording in; a disparity video, images, accuracy and energy out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stereo.cli.errors import guarded
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from stereo.infer import Inference
+
+
+@guarded
+def infer(
+    recording: Annotated[
+        Path | None,
+        typer.Argument(
+            help="DSEC sequence folder or two-camera .npz file.",
+            show_default="the built-in generated recording",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results.", show_default="stereo-out/NAME"),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of a trained network.", show_default="the shipped network"),
+    ] = None,
+    window_ms: Annotated[
+        float | None,
+        typer.Option(help="Length of a window.", show_default="what the network was trained with"),
+    ] = None,
+    step_ms: Annotated[float, typer.Option(help="Largest distance of two windows.")] = 50.0,
+    max_disparity: Annotated[
+        int | None,
+        typer.Option(help="Largest disparity searched, pixels.", show_default="the network's"),
+    ] = None,
+    max_windows: Annotated[
+        int | None, typer.Option(help="The first so many windows only.", show_default="all")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of anything random in the network.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as one JSON document.")
+    ] = False,
+) -> None:
+    """Estimate disparity and depth: video, images, accuracy and energy."""
+    from data.formats import open_recording
+    from stereo.checkpoint import load_network
+    from stereo.cli.console import print_json, progress
+    from stereo.infer import infer as run_inference
+    from stereo.options import InferOptions
+
+    path, generated = _find(recording)
+    with open_recording(path) as opened:
+        options = InferOptions(
+            source=str(path),
+            network_name=str(run) if run else "shipped",
+            generated=generated,
+            window_us=None if window_ms is None else round(window_ms * 1000),
+            step_us=round(step_ms * 1000),
+            max_disparity=max_disparity,
+            max_windows=max_windows,
+            seed=seed,
+        )
+        network = load_network(run)
+        folder = out or Path("stereo-out") / opened.name
+        with progress("Estimating", "windows") as advance:
+            inference = run_inference(opened, network, folder, options, advance)
+    if as_json:
+        print_json(inference.document)
+    else:
+        _print(inference)
+
+
+def _find(recording: Path | None) -> tuple[Path, bool]:
+    """Return the path of the recording and whether it is generated data."""
+    from data.simulator import builtin_recording
+    from stereo.cli.console import progress
+
+    if recording is None:
+        with progress("Making the built-in recording (first use)") as advance:
+            return builtin_recording(lambda share: advance(share, 1.0)), True
+    return recording, (recording / "generated.json").is_file()
+
+
+def _print(inference: "Inference") -> None:
+    """Print what a person wants to know, at most 100 columns wide."""
+    from rich.markup import escape
+
+    from stereo.cli.console import result_console
+
+    console, document = result_console(), inference.document
+    console.print(
+        f"\n[bold]{escape(document['name'])}[/] ({document['layout']}, {document['width']}x"
+        f"{document['height']}), {document['windows']} windows of "
+        f"{document['window_us'] / 1e3:g} ms"
+        + (f", [bold]{document['note']}[/]" if document["note"] else "")
+    )
+    for key, why in (
+        ("dropped_events", "outside the sensor, dropped"),
+        ("outside_image", "moved off the image by rectification"),
+    ):
+        counts = {camera: count for camera, count in document[key].items() if count}
+        if counts:
+            words = " and ".join(f"{count:,} {camera}" for camera, count in counts.items())
+            console.print(f"Events {why}: {words}")
+    console.print()
+    if inference.accuracy is None:
+        console.print("Accuracy: not known, the recording has no ground truth.")
+    else:
+        console.print(_accuracy_table(inference))
+    console.print(inference.energy.table())
+    for line in inference.energy.summary:
+        console.print(line, style="dim", markup=False)
+    console.print()
+    console.print(
+        f"{document['windows_per_s']:.1f} windows/s for encoding and network, on "
+        f"{document['threads']} threads ({document['device']})\n"
+    )
+    for name, place in (("Video", document["video"]), ("Images", document["disparity"])):
+        # Paths are printed whole: a wrapped path cannot be copied.
+        console.print(f"{name:7}{escape(place)}", soft_wrap=True)
+
+
+def _accuracy_table(inference: "Inference") -> "Table":
+    """Return the accuracy beside that of the best constant disparity."""
+    from rich.table import Table
+
+    accuracy = inference.accuracy
+    assert accuracy is not None
+    note = inference.document["note"]
+    table = Table(
+        title=f"Accuracy on {note or inference.document['name']}",
+        caption=f"{accuracy.valid_pixels:,} pixels of {accuracy.images} ground-truth images; "
+        "mean over images",
+    )
+    for heading in ("", "MAE px", "1PE %", "2PE %", "RMSE px", "depth error m"):
+        table.add_column(heading, justify="right" if heading else "left")
+    depth = accuracy.mean_depth_error_m
+    table.add_row(
+        "this network",
+        f"{accuracy.mae_px:.3f}",
+        f"{accuracy.one_pe_percent:.2f}",
+        f"{accuracy.two_pe_percent:.2f}",
+        f"{accuracy.rmse_px:.3f}",
+        "-" if depth is None else f"{depth:.3f}",
+    )
+    table.add_row(
+        f"best constant ({accuracy.constant_px:.1f} px)", f"{accuracy.constant_mae_px:.3f}"
+    )
+    return table
