@@ -181,7 +181,7 @@ def cached(path: Path, make: Callable[[], Clip]) -> Clip:
 
 def _pack(clip: Clip) -> dict[str, npt.NDArray[np.generic]]:
     out: dict[str, npt.NDArray[np.generic]] = {
-        "disparity": clip.disparity.astype(np.float16),
+        "disparity": clip.disparity,
         "disparity_t_us": clip.disparity_t_us,
     }
     for name, events in (("left", clip.left), ("right", clip.right)):
@@ -197,6 +197,6 @@ def _unpack(stored: "np.lib.npyio.NpzFile") -> Clip:
     return Clip(
         left=left,
         right=right,
-        disparity=stored["disparity"].astype(np.float32),
+        disparity=stored["disparity"],
         disparity_t_us=stored["disparity_t_us"],
     )

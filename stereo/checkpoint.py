@@ -5,6 +5,7 @@
 """
 
 import json
+import pickle
 import platform
 import zipfile
 from collections.abc import Mapping
@@ -104,6 +105,8 @@ def load_state(run: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
-    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise StereoError(f"Cannot resume from {path}: {error}") from error
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise StereoError(
+            f"Cannot resume from {path}, it is damaged; remove it to start again."
+        ) from error
     return state

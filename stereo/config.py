@@ -9,6 +9,7 @@ from typing import Any
 import nas
 from data.encode import ENCODINGS
 from nas.genotype import Genotype
+from stereo.cost_volume import VOLUMES
 from stereo.errors import StereoError
 
 
@@ -65,6 +66,10 @@ class NetworkConfig:
         widths = (self.feature_channels, self.matching_channels)
         if min(*widths, self.stem_channels, self.volume_channels, self.max_disparity) < 1:
             raise StereoError("All channel counts and the largest disparity must be positive.")
+        if self.volume not in VOLUMES:
+            raise StereoError(
+                f"Unknown cost volume {self.volume!r}; known: {', '.join(sorted(VOLUMES))}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +93,9 @@ class TrainConfig:
         seed: of everything random.
     """
 
-    steps: int = 3600
+    steps: int = 2600
     batch: int = 1
-    clips: int = 1000
+    clips: int = 600
     learning_rate: float = 3e-3
     warmup: int = 100
     weight_decay: float = 1e-4

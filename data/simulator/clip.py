@@ -15,6 +15,8 @@ from data.simulator.sensor import Sensor, simulate_camera
 
 MOTION_PER_STEP_PX = 0.5
 LONGEST_STEP_US = 4000.0
+SHORTEST_STEP_US = 400.0
+"""Beyond 1250 px/s the samples are more than half a pixel apart: the price of bounded time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,7 +53,8 @@ def play(
     its own generator.
     """
     speed = rig.fastest_px_per_s(scene, duration_us)
-    step_us = min(LONGEST_STEP_US, MOTION_PER_STEP_PX / max(speed, 1.0) * 1e6)
+    step_us = MOTION_PER_STEP_PX / max(speed, 1.0) * 1e6
+    step_us = min(LONGEST_STEP_US, max(SHORTEST_STEP_US, step_us))
     seeds = np.random.SeedSequence(seed).spawn(2)
     # Only one of the two reports: they take equally long.
     with ThreadPoolExecutor(2) as pool:

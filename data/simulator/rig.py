@@ -69,7 +69,8 @@ class Rig:
             points = _surface(body)
             now, later = (self._project(scene, body, points, t) for t in (times, times + step_s))
             size = np.array([self.width, self.height])
-            seen = ((now > -0.1 * size) & (now < 1.1 * size)).all(axis=-1)
+            inside = (now > -0.1 * size) & (now < 1.1 * size)  # false where unknown
+            seen = inside.all(axis=-1) & np.isfinite(later).all(axis=-1)
             speed = np.linalg.norm(later - now, axis=-1)[seen] / step_s
             fastest = max(fastest, float(speed.max(initial=0.0)))
         return fastest
@@ -85,7 +86,8 @@ class Rig:
         one = Scene(bodies=(body,), textures=scene.textures, motion=scene.motion)
         table = one.pose_table(t_s, 0.0)[:, 0]
         where = surface_points(table, body, points)
-        depth = np.maximum(where[..., 2:], 1e-2)
+        # A point behind the camera, or within a tenth of the body's distance, is in no picture.
+        depth = np.where(where[..., 2:] > 0.1 * body.center[2], where[..., 2:], np.nan)
         c = self.calibration
         return np.asarray(
             where[..., :2] / depth * c.focal_px + np.array([c.cx_px, c.cy_px]), np.float64
