@@ -69,7 +69,8 @@ def test_modules_define_and_do_nothing(path):
             "TYPE_CHECKING",
             "__name__ == '__main__'",
         )
-        registration = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        body = node.body if isinstance(node, ast.For) else [node]
+        registration = all(isinstance(n, ast.Expr) and isinstance(n.value, ast.Call) for n in body)
         assert docstring or guard or registration or isinstance(node, allowed), ast.unparse(node)
 
 
