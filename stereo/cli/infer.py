@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from stereo.infer import Inference
+    from stereo.metrics import Accuracy
 
 
 @guarded
@@ -108,33 +109,33 @@ def _print(inference: "Inference") -> None:
         if counts:
             words = " and ".join(f"{count:,} {camera}" for camera, count in counts.items())
             console.print(f"Events {why}: {words}")
+    # The long table first: what one looks for then stands on the last screen.
     console.print()
-    if inference.accuracy is None:
-        console.print("Accuracy: not known, the recording has no ground truth.")
-    else:
-        console.print(_accuracy_table(inference))
     console.print(inference.energy.table())
     for line in inference.energy.summary:
         console.print(line, style="dim", markup=False)
     console.print()
+    if inference.accuracy is None:
+        console.print("Accuracy: not known, the recording has no ground truth.")
+    else:
+        console.print(_accuracy_table(inference.accuracy, document["note"] or document["name"]))
     console.print(
-        f"{document['windows_per_s']:.1f} windows/s for encoding and network, on "
-        f"{document['threads']} threads ({document['device']})\n"
+        f"Energy   {inference.energy.total_mj:.4g} mJ per window\n"
+        f"Speed    {document['windows_per_s']:.2f} windows/s for encoding and network, on "
+        f"{document['threads']} threads ({document['device']})"
     )
     for name, place in (("Video", document["video"]), ("Images", document["disparity"])):
         # Paths are printed whole: a wrapped path cannot be copied.
-        console.print(f"{name:7}{escape(place)}", soft_wrap=True)
+        console.print(f"{name:9}{escape(place)}", soft_wrap=True)
 
 
-def _accuracy_table(inference: "Inference") -> "Table":
+def _accuracy_table(accuracy: "Accuracy", on_what: str) -> "Table":
     """Return the accuracy beside that of the best constant disparity."""
+    from rich.markup import escape
     from rich.table import Table
 
-    accuracy = inference.accuracy
-    assert accuracy is not None
-    note = inference.document["note"]
     table = Table(
-        title=f"Accuracy on {note or inference.document['name']}",
+        title=f"Accuracy on {escape(on_what)}",
         caption=f"{accuracy.valid_pixels:,} pixels of {accuracy.images} ground-truth images; "
         "mean over images",
     )

@@ -83,7 +83,7 @@ def test_infer_prints_tables_and_paths(dsec, tiny_run, tmp_path):
     for words in ("MAE px", "best constant", "windows/s", "Energy of one inference", "convention"):
         assert words in result.stdout
     assert "generated" not in result.stdout  # nothing marks this folder as generated
-    assert f"Video  {tmp_path / 'disparity.mp4'}" in result.stdout
+    assert f"Video    {tmp_path / 'disparity.mp4'}" in result.stdout
     assert max(map(len, result.stdout.replace(str(tmp_path), "").splitlines())) <= 100
     with av.open(str(tmp_path / "disparity.mp4")) as container:
         assert container.streams.video[0].frames == 2
