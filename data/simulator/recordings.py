@@ -94,8 +94,8 @@ def simulate_dsec(
     scene_rng, sensor_rng, mask_rng = np.random.default_rng(seed).spawn(3)
     sensors: dict[Camera, Sensor] = {
         camera: Sensor(
-            on_threshold=float(sensor_rng.uniform(0.16, 0.22)),
-            off_threshold=float(sensor_rng.uniform(0.16, 0.22)),
+            on_threshold=float(sensor_rng.uniform(0.18, 0.24)),
+            off_threshold=float(sensor_rng.uniform(0.18, 0.24)),
         )
         for camera in CAMERAS
     }
@@ -131,7 +131,7 @@ def cache_folder() -> Path:
 def builtin_recording(progress: Progress | None = None) -> Path:
     """Return the folder of the built-in recording, making it on first use (a few seconds).
 
-    0.7 s of the scene "studio" at 640x480. It is generated data, with a seed that no training uses.
+    0.6 s of the scene "studio" at 640x480. It is generated data, with a seed that no training uses.
     """
     try:
         release = version("stereo")
@@ -140,5 +140,5 @@ def builtin_recording(progress: Progress | None = None) -> Path:
     folder = cache_folder() / f"studio-{release}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        simulate_dsec(folder, scene="studio", seed=BUILTIN_SEED, duration_s=0.7, progress=progress)
+        simulate_dsec(folder, scene="studio", seed=BUILTIN_SEED, duration_s=0.6, progress=progress)
     return folder

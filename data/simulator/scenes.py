@@ -52,15 +52,15 @@ def toss(rng: np.random.Generator, rig: Rig) -> Scene:
 
 @scene("studio")
 def studio(rng: np.random.Generator, rig: Rig) -> Scene:
-    """The built-in example: wall, floor and five bodies at 1 to 7 percent of the width, at ease."""
-    far, near = 0.016 * rig.width, 0.068 * rig.width
+    """The built-in example: wall, floor and five bodies at 2 to 6 percent of the width, at ease."""
+    far, near = 0.016 * rig.width, 0.06 * rig.width
     textures = np.stack([random_tile(rng) for _ in range(6)])
     bodies = [_wall(rng, rig, far)]
     bodies.append(_floor(rng, rig, bodies[0].center[2]))
     for disparity in np.linspace(1.6 * far, near, 5):
-        speed = float(rng.uniform(0.02, 0.06)) * rig.width
+        speed = float(rng.uniform(0.01, 0.04)) * rig.width
         bodies.append(_body(rng, rig, float(disparity), speed_px_s=speed))
-    motion = _motion(rng, rig, far, (0.05, 0.08))
+    motion = _motion(rng, rig, far, (0.02, 0.035))
     return Scene(bodies=tuple(bodies), textures=textures, motion=motion)
 
 
