@@ -1,6 +1,6 @@
 """Colors of the pictures: maps from numbers to RGB, and the few fixed colors around them.
 
-No map holds the grey that marks a pixel without a value.
+No map holds the gray that marks a pixel without a value.
 """
 
 from typing import Literal
@@ -46,7 +46,7 @@ def colorize(
 
     Args:
         values: ``[H, W]``, any unit.
-        valid: where there is a value; grey elsewhere.
+        valid: where there is a value; gray elsewhere.
         top: value of the last color, in the unit of ``values``, positive.
         name: color map.
 

@@ -58,7 +58,7 @@ class AccuracyMeter:
     """Collects images one at a time; memory does not grow with the size of the images.
 
     Args:
-        fb: focal length times baseline in pixel metres; None without a calibration.
+        fb: focal length times baseline in pixel meters; None without a calibration.
     """
 
     def __init__(self, fb: float | None = None) -> None:

@@ -1,7 +1,7 @@
 """One window as a picture: events, disparity and, where there is any, ground truth and error.
 
 ``render`` is a pure function: the same input gives the same bytes. The range of the colors belongs
-to the view, so it stays the same over a whole video. Pixels without a value are grey; a window
+to the view, so it stays the same over a whole video. Pixels without a value are gray; a window
 without ground truth shows empty panels that say so, never the picture of another time.
 
     title ............................ time

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stereo.cli.errors import guarded
+from stereo.cli.simulate import GENERATED_MARK
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,10 +83,10 @@ def _find(recording: Path | None) -> tuple[Path, bool]:
     from data.simulator import builtin_recording
     from stereo.cli.console import progress
 
-    if recording is None:
-        with progress("Making the built-in recording (first use)") as advance:
-            return builtin_recording(lambda share: advance(share, 1.0)), True
-    return recording, (recording / "generated.json").is_file()
+    if recording is not None:
+        return recording, (recording / GENERATED_MARK).is_file()
+    with progress("Making the built-in recording (first use)") as advance:
+        return builtin_recording(lambda share: advance(share, 1.0)), True
 
 
 def _print(inference: "Inference") -> None:

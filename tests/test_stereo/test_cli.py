@@ -158,6 +158,8 @@ def test_simulate_json(tmp_path):
     assert document["events"]["left"] > 0
     assert document["duration_s"] == 0.1
     assert document["wall_s"] > 0
+    mark = json.loads((tmp_path / "new" / "generated.json").read_text())
+    assert (mark["scene"], mark["seed"]) == ("room", 1)
     check_refusal(call("simulate", tmp_path / "new", *arguments), "exists already")
     check_refusal(call("simulate", tmp_path / "x", "--scene", "moon"), "Unknown scene.*room")
 

@@ -95,7 +95,7 @@ def test_error_panel_shows_the_error():
     assert (error == MAGMA[round(255 * 2 / ERROR_TOP_PX)]).all()
 
 
-def test_pixels_without_a_value_are_grey():
+def test_pixels_without_a_value_are_gray():
     truth, disparity = flat(0), flat(20)
     truth[4, 4] = 20
     disparity[0, 0] = np.nan
@@ -145,7 +145,7 @@ def test_range_belongs_to_the_view_not_to_the_picture():
 
 
 @pytest.mark.parametrize("name", ["turbo", "viridis", "magma"])
-def test_no_map_holds_the_grey_of_no_value(name):
+def test_no_map_holds_the_gray_of_no_value(name):
     table = color_table(name)
     assert table.shape == (256, 3)
     assert (np.abs(table.astype(int) - NO_VALUE).max(axis=1) > 10).all()
