@@ -1,7 +1,9 @@
 """Writer of one sequence in DSEC's own layout, as its published loaders expect it."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import h5py
@@ -37,6 +39,7 @@ def write_dsec(
     t_offset_us: int,
     width: int,
     height: int,
+    generated: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a sequence folder, completely or not at all.
 
@@ -52,6 +55,8 @@ def write_dsec(
         t_offset_us: added to every time by the reader.
         width: columns of both sensors.
         height: rows of both sensors.
+        generated: how the recording was made; kept in ``generated.json``, by which everything
+            that reads it knows that its numbers are not those of a real recording.
 
     Raises:
         RecordingError: ``path`` exists, or something cannot be stored in this layout.
@@ -73,6 +78,9 @@ def write_dsec(
         text = yaml.safe_dump(content, sort_keys=False)
         (folder / "calibration" / "cam_to_cam.yaml").write_text(text)
         _write_truth(folder / "disparity", disparity, disparity_t_us + t_offset_us)
+        if generated is not None:
+            text = json.dumps(generated, indent=1) + "\n"
+            (folder / "generated.json").write_text(text, encoding="utf-8")
 
 
 def ms_to_idx(t_us: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:

@@ -108,6 +108,7 @@ def simulate_dsec(
         out, left=clip.left, right=clip.right, lenses=rig.lenses or {},
         calibration=rig.calibration, disparity=like_lidar(clip.disparity, mask_rng),
         disparity_t_us=clip.disparity_t_us, t_offset_us=T_OFFSET_US, width=width, height=height,
+        generated={"scene": scene, "seed": seed, "duration_s": duration_s},
     )  # fmt: skip
     return {"left": len(clip.left), "right": len(clip.right)}
 
@@ -138,7 +139,11 @@ def builtin_recording(progress: Progress | None = None) -> Path:
     except PackageNotFoundError:
         release = "source"
     folder = cache_folder() / f"studio-{release}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.is_dir():
+        return folder
+    try:
         simulate_dsec(folder, scene="studio", seed=BUILTIN_SEED, duration_s=0.6, progress=progress)
+    except RecordingError:
+        if not folder.is_dir():  # else another process was faster, with the same result
+            raise
     return folder

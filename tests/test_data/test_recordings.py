@@ -1,0 +1,125 @@
+"""Generated recordings on disk: true layout, determinism, the law of disparity, refusals."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from data import RecordingError
+from data.dsec import DsecRecording
+from data.simulator import SCENES, builtin_recording, recordings, simulate_dsec
+from data.simulator.recordings import like_lidar
+
+
+def make(path, **changes):
+    setting = dict(scene="studio", seed=4, duration_s=0.2, width=96, height=72)
+    return simulate_dsec(path, **(setting | changes))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("generated") / "scene"
+    return path, make(path)
+
+
+def test_it_reads_back_as_dsec(folder):
+    path, counts = folder
+    with DsecRecording(path) as recording:
+        assert (recording.width, recording.height) == (96, 72)
+        assert len(recording.disparity_t_us) == 3
+        t0 = int(recording.disparity_t_us[0])
+        assert t0 == recordings.T_OFFSET_US
+        for camera in ("left", "right"):
+            events = recording.events(camera, t0, t0 + 1_000_000)
+            assert len(events) == counts[camera] > 1000
+            assert recording.dropped[camera] == 0
+            moved = recording.rectify(camera, events)
+            assert np.abs(moved.x - events.x).max() > 0.5, "the lenses are bent"
+        assert recording.calibration.baseline_m == pytest.approx(0.6)
+    assert json.loads((path / "generated.json").read_text())["scene"] == "studio"
+
+
+def test_truth_matches_the_events_better_than_a_wrong_disparity(folder):
+    """Warp the right edges by the truth: they agree with the left ones; shifted truth does not."""
+    path, _ = folder
+    with DsecRecording(path) as recording:
+        t1 = int(recording.disparity_t_us[2])
+        truth = recording.disparity(2)
+        images = {}
+        for camera in ("left", "right"):
+            events = recording.rectify(camera, recording.events(camera, t1 - 60_000, t1))
+            events = events.inside(96, 72)
+            image = np.zeros((72, 96))
+            places = np.rint(events.y).astype(int), np.rint(events.x).astype(int)
+            np.add.at(image, places, np.where(events.p, 1.0, -1.0))
+            images[camera] = image
+    y, x = np.nonzero(truth)
+
+    def agreement(offset):
+        column = np.rint(x - truth[y, x] + offset).astype(int)
+        inside = (column >= 0) & (column < 96)
+        left = images["left"][y[inside], x[inside]]
+        right = images["right"][y[inside], column[inside]]
+        return float(np.corrcoef(left, right)[0, 1])
+
+    assert agreement(0) > 0.2
+    assert agreement(0) > 2 * max(abs(agreement(offset)) for offset in (-6, -4, 4, 6))
+
+
+def test_equal_arguments_give_equal_files(folder, tmp_path):
+    path, _ = folder
+    make(tmp_path / "again")
+
+    def digest(root):
+        files = sorted(f for f in root.rglob("*") if f.is_file())
+        return [(str(f.relative_to(root)), hashlib.sha256(f.read_bytes()).hexdigest()) for f in files]
+
+    assert digest(path) == digest(tmp_path / "again")
+    make(tmp_path / "other", seed=5)
+    assert digest(path) != digest(tmp_path / "other")
+
+
+def test_about_half_of_the_truth_is_missing_as_in_a_lidar():
+    full = np.ones((3, 300, 200), np.float32)
+    kept = like_lidar(full, np.random.default_rng(0))
+    assert kept.mean() == pytest.approx(0.5, abs=0.05)
+    assert (kept.sum(axis=2) == 0).any(), "whole rows are missing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scene": "moon"}, "Unknown scene 'moon'; known: room, studio, toss"),
+        ({"duration_s": 0.0}, "0.1 to 600 seconds"),
+        ({"width": 8}, "32 to 4096 pixels"),
+    ],
+)
+def test_senseless_wishes_are_refused(tmp_path, changes, message):
+    with pytest.raises(RecordingError, match=message):
+        make(tmp_path / "x", **changes)
+    (tmp_path / "full").mkdir()
+    with pytest.raises(RecordingError, match="exists already"):
+        make(tmp_path / "full")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["full"]
+
+
+@pytest.mark.parametrize("scene", sorted(SCENES))
+def test_every_scene_can_be_recorded(tmp_path, scene):
+    counts = make(tmp_path / "s", scene=scene, duration_s=0.1, width=48, height=36)
+    assert min(counts.values()) > 0
+
+
+def test_the_builtin_recording_is_made_once(tmp_path, monkeypatch):
+    calls = []
+
+    def fake(folder, **setting):
+        calls.append(setting)
+        folder.mkdir(parents=True)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(recordings, "simulate_dsec", fake)
+    first = builtin_recording()
+    assert builtin_recording() == first
+    assert first.is_relative_to(tmp_path)
+    assert [c["seed"] for c in calls] == [recordings.BUILTIN_SEED]
