@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -179,8 +180,8 @@ def cached(path: Path, make: Callable[[], Clip]) -> Clip:
         return clip
 
 
-def _pack(clip: Clip) -> dict[str, npt.NDArray[np.generic]]:
-    out: dict[str, npt.NDArray[np.generic]] = {
+def _pack(clip: Clip) -> dict[str, Any]:
+    out: dict[str, Any] = {
         "disparity": clip.disparity,
         "disparity_t_us": clip.disparity_t_us,
     }

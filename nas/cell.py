@@ -5,6 +5,7 @@ memory, see ``[T*B, C, *S]``.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from nas.surrogate import Dspike
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a layer without memory to ``x`` ``[T, B, C, *S]``, all time steps in one batch."""
-    return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    y = layer(x.flatten(0, 1))
+    return y.view(*x.shape[:2], *y.shape[1:])
 
 
 class Fire(nn.Module):
@@ -46,8 +48,13 @@ class Fire(nn.Module):
         current = over_time(self.edges[0], inputs[0])
         size = tuple(current.shape[3:])
         for edge, x in zip(self.edges[1:], inputs[1:], strict=True):
-            current = current + over_time(lambda y, edge=edge: resize(edge(y), size), x)
+            current = current + over_time(partial(_at_size, edge, size), x)
         return self.neuron(current)  # type: ignore[no-any-return]
+
+
+def _at_size(edge: nn.Module, size: tuple[int, ...], x: Tensor) -> Tensor:
+    """Return the current of an edge, repeated up to ``size``."""
+    return resize(edge(x), size)
 
 
 class Cell(nn.Module):

@@ -19,6 +19,9 @@ def fold_norms(network: Network) -> Network:
     folded = copy.deepcopy(network).eval()
     for module in list(folded.modules()):
         if isinstance(module, ConvNorm) and not isinstance(module[1], nn.Identity):
-            module[0] = fuse_conv_bn_eval(module[0], module[1])
+            conv, norm = module[0], module[1]
+            assert isinstance(conv, nn.Conv2d | nn.Conv3d)
+            assert isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d)
+            module[0] = fuse_conv_bn_eval(conv, norm)
             module[1] = nn.Identity()
     return folded

@@ -93,7 +93,7 @@ class LIF(nn.Module):
         return lif_scan(x, None, self.params)[0]
 
     def scan(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return spikes ``[T, B, ...]`` and the state ``[B, ...]`` that the next window starts from."""
+        """Return spikes ``[T, B, ...]`` and the state ``[B, ...]`` that comes after them."""
         return lif_scan(x, state, self.params)
 
     def extra_repr(self) -> str:
@@ -155,7 +155,7 @@ def fused_lif(x: Tensor, params: LIFParams) -> Tensor:
     if x.numel() == 0:
         return torch.zeros_like(x)
     # Neurons are independent, so any order will do: take the one the memory has (channels last).
-    order = [0, *sorted(range(1, x.ndim), key=lambda axis: -x.stride(axis))]
+    order = [0, *sorted(range(1, x.ndim), key=x.stride, reverse=True)]
     ordered = x.permute(order)
     flat = ordered.reshape(x.shape[0], -1).contiguous()
     spikes: Tensor = _FusedLIF.apply(flat, params)  # type: ignore[no-untyped-call]

@@ -162,10 +162,10 @@ class StereoConfig:
         Raises:
             StereoError: no such field, or a value of the wrong type.
         """
-        config = self
+        config: Any = self
         for path, text in assignments.items():
             section, _, name = path.partition(".")
-            group = getattr(config, section, None) if name else None
+            group: Any = getattr(config, section, None) if name else None
             names = [f.name for f in fields(group)] if group is not None else []
             if name not in names:
                 known = (
@@ -175,7 +175,8 @@ class StereoConfig:
             config = replace(
                 config, **{section: replace(group, **{name: _parse(group, name, text)})}
             )
-        return config
+        overridden: StereoConfig = config
+        return overridden
 
 
 def _parse(group: Any, name: str, text: str) -> Any:

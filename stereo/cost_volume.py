@@ -3,7 +3,6 @@
 Shapes: ``T`` steps, ``B`` batch, ``C`` channels, ``D`` planes, ``H, W`` at feature resolution.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

@@ -101,7 +101,7 @@ class HybridStereo(nn.Module):
         self.encoding = ENCODINGS[config.encoding.name](bins=config.encoding.bins)
         self.entry = SpikeInput() if self.encoding.emits_spikes else nn.Identity()
         self.features = FeatureNet(config.network, self.genotype, self.encoding.channels)
-        self.volume, ratio = VOLUMES[config.network.volume]
+        _, ratio = VOLUMES[config.network.volume]
         inputs = ratio * self.features.out_channels
         self.matching = MatchingNet(config.network, self.genotype, inputs)
 
@@ -132,7 +132,9 @@ class HybridStereo(nn.Module):
         both = self.entry(torch.cat([left, right], dim=1))
         both = F.pad(both, (0, -width % STRIDE, 0, -height % STRIDE))
         features = self.features(both)
-        volume = self.volume(*features.chunk(2, dim=1), planes)
+        build_volume, _ = VOLUMES[self.config.network.volume]
+        left_features, right_features = features.chunk(2, dim=1)
+        volume = build_volume(left_features, right_features, planes)
         readout = self.matching(volume).mean(dim=0)
         h, w = readout.shape[-2:]
         return upsample_scores(readout, (h * STRIDE, w * STRIDE))[..., :height, :width]

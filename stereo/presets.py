@@ -16,7 +16,7 @@ def preset(function: Preset) -> Preset:
 
 @preset
 def small() -> StereoConfig:
-    """The published SpikeDHS genotype at a width that two CPU cores run and train: the shipped one."""
+    """The published SpikeDHS genotype at a width for two CPU cores: the shipped network."""
     return StereoConfig(name="small")
 
 

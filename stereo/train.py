@@ -53,9 +53,8 @@ def train(
     setting = config.train
     torch.manual_seed(setting.seed)
     network = channels_last(HybridStereo(config))
-    average = AveragedModel(
-        network, multi_avg_fn=get_ema_multi_avg_fn(setting.ema), use_buffers=True
-    )
+    smooth = get_ema_multi_avg_fn(setting.ema)  # type: ignore[no-untyped-call]
+    average = AveragedModel(network, multi_avg_fn=smooth, use_buffers=True)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=setting.learning_rate, weight_decay=setting.weight_decay
     )
@@ -154,7 +153,10 @@ def _save(
     optimizer: torch.optim.Optimizer,
 ) -> None:
     """Write the averaged network and the state to resume from."""
-    save_network(run, average.module, {"step": step, "seed": config.train.seed})
+    averaged = average.module
+    if not isinstance(averaged, HybridStereo):
+        raise TypeError(f"Expected the averaged network, got {type(averaged)}.")
+    save_network(run, averaged, {"step": step, "seed": config.train.seed})
     state = {
         "step": step,
         "config": json.dumps(config.to_dict(), sort_keys=True),

@@ -71,7 +71,8 @@ def log_radiance(
     u1, v1 = (u0 + 1) & mask, (v0 + 1) & mask
     top = tile[v0, u0] * (1.0 - u_part) + tile[v0, u1] * u_part
     bottom = tile[v1, u0] * (1.0 - u_part) + tile[v1, u1] * u_part
-    return top * (1.0 - v_part) + bottom * v_part
+    level: float = top * (1.0 - v_part) + bottom * v_part
+    return level
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
@@ -86,7 +87,7 @@ def _may_meet(bounds: F64, dx: float, dy: float, out: I64) -> int:
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def pixel_events(
+def pixel_events(  # noqa: C901 - one loop over one pixel's state
     t_us: F64,
     poses: F64,
     bodies: F64,
@@ -105,8 +106,9 @@ def pixel_events(
 ) -> int:
     """Write the events of the rows in ``rays``; return their number, or -1 if they do not fit.
 
-    Shapes: ``t_us`` [K], ``poses`` [K, N, 12], ``bounds`` [N, 4], ``light`` [K], ``rays`` [rows, W, 2], thresholds and
-    ``phase`` [rows, W], outputs [capacity] and [capacity, 3]. The model is in ``sensor.py``.
+    Shapes: ``t_us`` [K], ``poses`` [K, N, 12], ``bounds`` [N, 4], ``light`` [K], ``rays``
+    [rows, W, 2], thresholds and ``phase`` [rows, W], outputs [capacity] and [capacity, 3]. The
+    model is in ``sensor.py``.
     """
     count = 0
     candidates = np.empty(bodies.shape[0], np.int64)
@@ -157,7 +159,14 @@ def pixel_events(
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
 def ground_truth(
-    left: F64, right: F64, bodies: F64, focal: float, cx: float, cy: float, baseline: float, out: F32
+    left: F64,
+    right: F64,
+    bodies: F64,
+    focal: float,
+    cx: float,
+    cy: float,
+    baseline: float,
+    out: F32,
 ) -> None:
     """Fill ``out`` [H, W] with disparity in pixels, 0 where the right camera cannot see the point.
 

@@ -123,12 +123,11 @@ class Scene:
             [[b.shape, *b.half_size, b.texture, 1.0 / b.texel_m] for b in self.bodies], np.float64
         )
 
-
     def view_bounds(self, poses: Array) -> Array:
         """Return ``[N, 4]``: smallest and largest ``x/z``, smallest and largest ``y/z`` of a body.
 
-        Taken over all times of ``poses`` ``[K, N, 12]``; a ray outside cannot meet the body, so the
-        renderer need not ask. Beyond any ray for planes and for bodies that reach behind the camera.
+        Taken over all times of ``poses`` ``[K, N, 12]``; a ray outside cannot meet the body, so
+        the renderer need not ask. Planes and bodies that reach behind the camera have no bounds.
         """
         bounds = np.tile([-FAR, FAR, -FAR, FAR], (len(self.bodies), 1))
         for n, body in enumerate(self.bodies):
@@ -138,7 +137,9 @@ class Scene:
             if body.shape == Shape.BALL:
                 corners = half_u * np.array(list(product((-1, 1), repeat=3)), np.float64)
             else:
-                corners = np.array([[u, v, 0.0] for u in (-half_u, half_u) for v in (-half_v, half_v)])
+                corners = np.array(
+                    [[u, v, 0.0] for u in (-half_u, half_u) for v in (-half_v, half_v)]
+                )
             where = surface_points(poses[:, n], body, corners)
             if where[..., 2].min() > 1e-2:
                 x, y = where[..., 0] / where[..., 2], where[..., 1] / where[..., 2]

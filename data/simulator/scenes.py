@@ -35,7 +35,9 @@ def room(rng: np.random.Generator, rig: Rig) -> Scene:
         bodies.append(_floor(rng, rig, bodies[0].center[2]))
     for _ in range(int(rng.integers(3, 8))):
         bodies.append(_body(rng, rig, float(rng.uniform(far, max(near, far + 4.0)))))
-    return Scene(bodies=tuple(bodies), textures=textures, motion=_motion(rng, rig, far, (0.12, 0.6)))
+    return Scene(
+        bodies=tuple(bodies), textures=textures, motion=_motion(rng, rig, far, (0.12, 0.6))
+    )
 
 
 @scene("toss")

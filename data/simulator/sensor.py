@@ -109,8 +109,8 @@ def simulate_camera(
         while count < 0:
             times, pixels = np.empty(capacity, np.int64), np.empty((capacity, 3), np.uint16)
             count = pixel_events(
-                t_us, poses, scene.body_table(), bounds, scene.textures, light, rays[rows], on[rows],
-                off[rows], phase[rows], sensor.refractory_us, sensor.leak_hz * 1e-6, row,
+                t_us, poses, scene.body_table(), bounds, scene.textures, light, rays[rows],
+                on[rows], off[rows], phase[rows], sensor.refractory_us, sensor.leak_hz * 1e-6, row,
                 times, pixels,
             )  # fmt: skip
             capacity = capacity if count >= 0 else 2 * capacity
@@ -127,7 +127,9 @@ def _noise(
     """Return times and ``(x, y, p)`` of events that no light caused."""
     height, width = size
     seconds = duration_us * 1e-6
-    everywhere = rng.integers(0, width * height, rng.poisson(sensor.noise_hz * seconds * width * height))
+    everywhere = rng.integers(
+        0, width * height, rng.poisson(sensor.noise_hz * seconds * width * height)
+    )
     hot = rng.integers(0, width * height, rng.poisson(sensor.hot_share * width * height))
     repeated = np.repeat(hot, rng.poisson(sensor.hot_hz * seconds, hot.size))
     where = np.concatenate([everywhere, repeated])

@@ -25,7 +25,8 @@ def noise_tile(rng: np.random.Generator, roughness: float) -> npt.NDArray[np.flo
     spectrum[radius > TILE / 4] = 0.0
     spectrum[0, 0] = 0.0
     tile = np.fft.ifft2(spectrum).real
-    return (tile / tile.std()).astype(np.float32)
+    unit: npt.NDArray[np.float32] = (tile / tile.std()).astype(np.float32)
+    return unit
 
 
 def shapes_tile(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:

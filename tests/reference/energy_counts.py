@@ -44,7 +44,10 @@ def conv_transposed(x, weight_shape, stride, padding, output_padding, dilation, 
     for n, channel in product(range(x.shape[0]), range(x.shape[1])):
         for place in product(*map(range, size)):
             for tap in product(*map(range, kernel)):
-                where = [i * s - p + k * d for i, s, p, k, d in zip(place, stride, padding, tap, dilation)]
+                where = [
+                    i * s - p + k * d
+                    for i, s, p, k, d in zip(place, stride, padding, tap, dilation)
+                ]
                 if all(0 <= w < length for w, length in zip(where, out_size)):
                     dense += per_group
                     events += per_group * int(x[(n, channel, *place)] != 0)

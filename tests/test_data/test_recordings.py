@@ -13,7 +13,7 @@ from data.simulator.recordings import like_lidar
 
 
 def make(path, **changes):
-    setting = dict(scene="studio", seed=4, duration_s=0.2, width=96, height=72)
+    setting = {"scene": "studio", "seed": 4, "duration_s": 0.2, "width": 96, "height": 72}
     return simulate_dsec(path, **(setting | changes))
 
 
@@ -73,7 +73,9 @@ def test_equal_arguments_give_equal_files(folder, tmp_path):
 
     def digest(root):
         files = sorted(f for f in root.rglob("*") if f.is_file())
-        return [(str(f.relative_to(root)), hashlib.sha256(f.read_bytes()).hexdigest()) for f in files]
+        return [
+            (str(f.relative_to(root)), hashlib.sha256(f.read_bytes()).hexdigest()) for f in files
+        ]
 
     assert digest(path) == digest(tmp_path / "again")
     make(tmp_path / "other", seed=5)

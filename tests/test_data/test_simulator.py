@@ -8,8 +8,8 @@ from reference.pixel import pixel_events as slow_pixel
 from reference.pixel import ray_depth
 
 from data import Calibration, RecordingError
-from data.generated import GeneratedWindows, cached, make_clip
 from data.encode import ENCODINGS
+from data.generated import GeneratedWindows, cached, make_clip
 from data.simulator.clip import play
 from data.simulator.kernels import pixel_events
 from data.simulator.rig import Rig
@@ -77,11 +77,11 @@ def test_a_full_buffer_is_reported_not_dropped():
     world = still(Body(shape=Shape.PLANE, center=(0.0, 0.0, 2.0)))
     t = np.array([0.0, 1000.0])
     poses, one = world.pose_table(t, 0.0), np.ones((1, 1), np.float32)
-    assert -1 == pixel_events(
+    assert pixel_events(
         t, poses, world.body_table(), world.view_bounds(poses), world.textures,
         np.array([0.0, 1.0]), np.zeros((1, 1, 2), np.float32), 0.1 * one, 0.1 * one, 0 * one, 0.0,
         0.0, 0, np.empty(3, np.int64), np.empty((3, 3), np.uint16),
-    )  # fmt: skip
+    ) == -1  # fmt: skip
 
 
 def test_disparity_is_fb_over_depth_and_knows_occlusion():
@@ -184,10 +184,17 @@ def test_registry_and_thresholds_are_guarded():
 
 
 def windows(tmp_path, **changes):
-    setting = dict(
-        encoding=ENCODINGS["spikes"](bins=2), steps=2, window_us=50_000, width=48, height=36,
-        clips=3, length=4, seed=9, cache=tmp_path,
-    )  # fmt: skip
+    setting = {
+        "encoding": ENCODINGS["spikes"](bins=2),
+        "steps": 2,
+        "window_us": 50_000,
+        "width": 48,
+        "height": 36,
+        "clips": 3,
+        "length": 4,
+        "seed": 9,
+        "cache": tmp_path,
+    }
     return GeneratedWindows(**(setting | changes))
 
 

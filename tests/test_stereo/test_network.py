@@ -62,9 +62,9 @@ def test_binary_features_make_binary_volumes():
     for d in range(8):
         for x in range(6):
             if x >= d:
-                l, r = left[..., x], right[..., x - d]
-                assert torch.equal(both[..., d, :, x], torch.cat([l, r], dim=2))
-                assert torch.equal(match[..., d, :, x], l * r)
+                here, there = left[..., x], right[..., x - d]
+                assert torch.equal(both[..., d, :, x], torch.cat([here, there], dim=2))
+                assert torch.equal(match[..., d, :, x], here * there)
             else:
                 assert not both[..., d, :, x].any()
                 assert not match[..., d, :, x].any()
