@@ -18,7 +18,7 @@ from data.dsec import DISPARITY_SCALE
 from data.dsec_calibration import cam_to_cam
 from data.errors import RecordingError
 from data.events import Events
-from data.recording import Camera
+from data.recording import GENERATED_MARK, Camera
 
 FRAMES_PER_TRUTH = 2
 """Frames come at 20 Hz and ground truth at 10 Hz, and its images are numbered by frame."""
@@ -80,7 +80,7 @@ def write_dsec(
         _write_truth(folder / "disparity", disparity, disparity_t_us + t_offset_us)
         if generated is not None:
             text = json.dumps(generated, indent=1) + "\n"
-            (folder / "generated.json").write_text(text, encoding="utf-8")
+            (folder / GENERATED_MARK).write_text(text, encoding="utf-8")
 
 
 def ms_to_idx(t_us: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:

@@ -16,6 +16,10 @@ Camera = Literal["left", "right"]
 CAMERAS: tuple[Camera, Camera] = ("left", "right")
 
 
+GENERATED_MARK = "generated.json"
+"""File in a recording's folder that marks it as generated data, and says how it was made."""
+
+
 @runtime_checkable
 class Recording(Protocol):
     """Two event cameras on one clock, opened for reading.

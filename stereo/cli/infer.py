@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stereo.cli.errors import guarded
-from stereo.cli.simulate import GENERATED_MARK
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,6 +79,7 @@ def infer(
 
 def _find(recording: Path | None) -> tuple[Path, bool]:
     """Return the path of the recording and whether it is generated data."""
+    from data.recording import GENERATED_MARK
     from data.simulator import builtin_recording
     from stereo.cli.console import progress
 

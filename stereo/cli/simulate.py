@@ -7,11 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stereo import __version__
 from stereo.cli.errors import guarded
-
-GENERATED_MARK = "generated.json"
-"""File in a recording's folder that marks it as generated data, and says how it was made."""
 
 
 class Layout(StrEnum):
@@ -33,7 +29,6 @@ def simulate(
 ) -> None:
     """Generate a recording of a moving scene, with exact ground truth."""
     from data.simulator import simulate_dsec
-    from stereo.atomic import write_json
     from stereo.cli.console import print_json, progress, result_console
 
     began = time.perf_counter()
@@ -47,13 +42,12 @@ def simulate(
             height=height,
             progress=lambda share: advance(share, 1.0),
         )
-    origin = {"layout": layout.value, "scene": scene, "seed": seed, "duration_s": duration}
-    write_json(
-        out / GENERATED_MARK, {"command": "stereo simulate", "version": __version__, **origin}
-    )
     document = {
         "path": str(out.absolute()),
-        **origin,
+        "layout": layout.value,
+        "scene": scene,
+        "seed": seed,
+        "duration_s": duration,
         "events": {camera: events[camera] for camera in ("left", "right")},
         "wall_s": time.perf_counter() - began,
     }
