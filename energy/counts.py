@@ -7,13 +7,14 @@ exactly, at borders too: taps that fall on padding touch no input and are not co
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from energy.kernels import spike_sums
+from energy.kernels import spike_sums, spike_sums_channels_last
 
 Fan = npt.NDArray[np.int64]
 
@@ -77,28 +78,48 @@ class Work:
         rows = self.x.numel() // max(1, int(np.prod([f.size for f in self.fans])))
         return self.outputs * rows * int(np.prod([int(f.sum()) for f in self.fans], dtype=object))
 
-    def spikes_and_events(self) -> tuple[int, int]:
-        """Return the number of non-zero inputs and the accumulates that they cause."""
-        spikes, events = count_events(self.x, self.fan())
-        return spikes, self.outputs * events
+    def spikes(self) -> "SpikeCount":
+        """Return the non-zero inputs, the accumulates they cause, and how many were not 1."""
+        count = count_spikes(self.x, self.fan())
+        return SpikeCount(count.spikes, self.outputs * count.events, count.not_binary)
 
 
-def count_events(x: Tensor, fan: Fan) -> tuple[int, int]:
-    """Return the non-zeros of ``x`` (``P`` innermost) and the sum of their fan-out, exactly."""
+class SpikeCount(NamedTuple):
+    """Exact sums over one tensor.
+
+    Attributes:
+        spikes: non-zero elements.
+        events: their fan-out, summed.
+        not_binary: elements other than 0 and 1.
+    """
+
+    spikes: int
+    events: int
+    not_binary: int
+
+
+def count_spikes(x: Tensor, fan: Fan) -> SpikeCount:
+    """Count ``x`` (``[..., *S]`` with ``P`` positions) exactly, in one pass on the CPU."""
     if x.numel() == 0:
-        return 0, 0
-    rows = x.detach().reshape(-1, fan.size)
-    if rows.device.type == "cpu":
-        spikes, events = spike_sums(rows.float().contiguous().numpy(), fan)
-        return int(spikes), int(events)
-    return count_events_torch(rows, fan)
+        return SpikeCount(0, 0, 0)
+    x = x.detach()
+    if x.device.type != "cpu":
+        return count_spikes_torch(x, fan)
+    x = x.float()
+    last = x.movedim(1, -1) if x.ndim > 2 else x
+    if x.ndim > 2 and not x.is_contiguous() and last.is_contiguous():
+        rows = last.reshape(x.shape[0], fan.size, x.shape[1]).numpy()
+        return SpikeCount(*map(int, spike_sums_channels_last(rows, fan)))
+    return SpikeCount(*map(int, spike_sums(x.reshape(-1, fan.size).contiguous().numpy(), fan)))
 
 
-def count_events_torch(rows: Tensor, fan: Fan) -> tuple[int, int]:
-    """Do the same with torch alone, for other devices; ``rows`` is ``[R, P]``."""
+def count_spikes_torch(x: Tensor, fan: Fan) -> SpikeCount:
+    """Do the same with torch alone, for other devices."""
+    rows = x.reshape(-1, fan.size)
     per_position = (rows != 0).sum(dim=0)
     weights = torch.from_numpy(fan).to(rows.device)
-    return int(per_position.sum()), int((per_position * weights).sum())
+    false = ((rows != 0) & (rows != 1)).sum()
+    return SpikeCount(int(per_position.sum()), int((per_position * weights).sum()), int(false))
 
 
 def pair(value: int | Sequence[int], axes: int) -> tuple[int, ...]:

@@ -116,7 +116,7 @@ class EnergyReport:
         for layer in self.layers:
             share = f"{100 * layer.energy_uj / total_uj:.1f} %" if total_uj else ""
             table.add_row(
-                shorten(layer.name, 36), layer.kind.replace("conv_transpose", "convT"),
+                shorten(layer.name, 33), layer.kind.replace("conv_transpose", "convT"),
                 percent(layer.firing_rate), number(layer.spikes_per_synapse),
                 si(layer.ac), si(layer.mac), f"{layer.energy_uj:.2f} uJ", share,
             )  # fmt: skip

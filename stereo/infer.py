@@ -24,7 +24,7 @@ from stereo.stream import WindowResult, run_windows
 from stereo.video import frame_rate, video_sink
 from stereo.windows import Window, covered_us, plan_windows
 
-ENERGY_WINDOWS = 4
+ENERGY_WINDOWS = 2
 """Energy is measured on at most so many windows, evenly spread, and averaged."""
 
 Progress = Callable[[int, int], None]

@@ -9,7 +9,7 @@ from reference import energy_counts as slow
 from torch import nn
 
 from energy import profile
-from energy.counts import conv_fan, count_events, count_events_torch
+from energy.counts import conv_fan, count_spikes, count_spikes_torch
 from energy.rules import RULES, rule
 
 
@@ -146,8 +146,14 @@ def test_counts_add_over_disjoint_spikes_and_batches(seed, rate):
     assert profile(layer, x).ac == pytest.approx(whole.ac / 3)
 
 
-def test_kernel_equals_torch():
-    x = (torch.rand(50, 12) < 0.3).float()
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_kernels_equal_torch_in_any_memory_order(rate):
+    x = (torch.rand(2, 5, 3, 4) < rate).float()
+    x[0, 0, 0, 0] = 0.5
     fan = np.arange(12, dtype=np.int64)
-    assert count_events(x, fan) == count_events_torch(x, fan)
-    assert count_events(x.bool(), fan) == count_events_torch(x, fan)
+    expected = count_spikes_torch(x, fan)
+    assert expected.not_binary == 1
+    assert count_spikes(x, fan) == expected
+    assert count_spikes(x.to(memory_format=torch.channels_last), fan) == expected
+    assert count_spikes(x.transpose(2, 3).contiguous().transpose(2, 3), fan) == expected
+    assert count_spikes(x.bool(), fan) == count_spikes_torch(x.bool().float(), fan)
