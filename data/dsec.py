@@ -58,6 +58,7 @@ class DsecRecording(Recording):
         self.calibration = read_calibration(yaml_path) if yaml_path.is_file() else None
         self.disparity_t_us, self._images = list_ground_truth(self.path / "disparity")
         self.dropped: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
+        self.total: dict[Camera, int] = {c: f.count for c, f in self._files.items()}
         self._counted_to: dict[Camera, int | None] = dict.fromkeys(CAMERAS)
 
     def events(self, camera: Camera, t0_us: int, t1_us: int) -> Events:

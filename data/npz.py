@@ -51,6 +51,7 @@ class NpzRecording(Recording):
         self.name = path.stem
         self.width, self.height = _sensor(path, arrays, columns, width, height)
         self.dropped: dict[Camera, int] = {}
+        self.total: dict[Camera, int] = {c: columns[c]["t"].size for c in CAMERAS}
         self._events: dict[Camera, Events] = {}
         for camera in CAMERAS:
             events = _events(path, camera, columns[camera], self.width, self.height)

@@ -36,6 +36,7 @@ class Recording(Protocol):
         calibration: None where the cameras are not calibrated.
         disparity_t_us: ``[K]`` int64, stamps of the ground truth; empty where there is none.
         dropped: events outside the sensor seen so far, per camera; they never reach the caller.
+        total: events stored, per camera.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Recording(Protocol):
     calibration: Calibration | None
     disparity_t_us: npt.NDArray[np.int64]
     dropped: dict[Camera, int]
+    total: dict[Camera, int]
 
     def events(self, camera: Camera, t0_us: int, t1_us: int) -> Events:
         """Return the raw events with ``t0_us <= t < t1_us``; empty where there are none."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import stereo
-from data.recording import Recording
+from data.recording import CAMERAS, Recording
 from stereo.metrics import Accuracy
 from stereo.network import HybridStereo
 from stereo.options import InferOptions
@@ -78,6 +78,7 @@ def describe(
         "events": dict(last.read) if last else None,
         "dropped_events": dict(recording.dropped),
         "outside_image": dict(last.outside_image) if last else None,
+        "outside_windows": _outside_windows(recording, last),
         "accuracy": accuracy.to_json() if accuracy else None,
         "energy": dict(energy),
         "network": {
@@ -95,3 +96,10 @@ def describe(
             **{name: str(package.__version__) for name, package in _PACKAGES.items()},
         },
     }
+
+
+def _outside_windows(recording: Recording, last: WindowResult | None) -> dict[str, int] | None:
+    """Return the events that no window held: before or after the time that both cameras cover."""
+    if last is None:
+        return None
+    return {c: recording.total[c] - recording.dropped[c] - last.read[c] for c in CAMERAS}

@@ -105,6 +105,7 @@ def _print(inference: "Inference") -> None:
     for key, why in (
         ("dropped_events", "outside the sensor, dropped"),
         ("outside_image", "moved off the image by rectification"),
+        ("outside_windows", "in no window (seen by one camera only, or left out by the options)"),
     ):
         counts = {camera: count for camera, count in document[key].items() if count}
         if counts:

@@ -30,6 +30,7 @@ class FakeRecording:
         self.span_us = (0, last_us)
         self.disparity_t_us = np.array(stamps, np.int64)
         self.dropped = {"left": 0, "right": 7}
+        self.total = {"left": 4003, "right": 4007}
         self.calibration = (
             Calibration(focal_px=50.0, cx_px=20.0, cy_px=16.0, baseline_m=0.2) if stamps else None
         )

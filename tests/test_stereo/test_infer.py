@@ -11,7 +11,7 @@ from reference.recordings import FakeRecording
 
 from data.formats import open_recording
 from stereo.errors import StereoError
-from stereo.infer import infer, spread
+from stereo.infer import ENERGY_WINDOWS, infer, spread
 from stereo.network import HybridStereo
 from stereo.options import InferOptions
 from stereo.presets import PRESETS
@@ -66,7 +66,8 @@ def test_report_holds_the_names_that_scripts_rely_on(finished):
     assert document["outside_image"]["left"] > 0
     assert document["note"] is None
     assert document["energy"]["total_mj"] > 0
-    assert document["energy"]["samples"] == 4
+    assert document["outside_windows"] == {"left": 3, "right": 0}
+    assert document["energy"]["samples"] == min(4, ENERGY_WINDOWS)
     assert set(document["seconds"]) >= {"read", "encode", "network", "video", "images", "total"}
 
 
