@@ -35,7 +35,7 @@ def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path):
         train(config, broken, cache=tmp_path / "clips", workers=0, report=die)
     assert json.loads((broken / "about.json").read_text())["step"] == 2
     train(config, broken, cache=tmp_path / "clips", workers=0)
-    # The saved state is equal bit for bit; sums inside the libraries may round differently after it.
+    # The saved state is equal bit for bit; later sums inside the libraries may round differently.
     assert [row["step"] for row in lines(broken)] == [1, 2, 3, 4]
     for expected, got in zip(lines(whole), lines(broken), strict=True):
         assert got == pytest.approx(expected, rel=1e-3)
