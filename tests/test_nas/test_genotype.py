@@ -1,4 +1,4 @@
-"""Genotypes: round trip, checks, and the published parameter counts."""
+"""Genotypes: round trip, checks, and the parameter counts that published settings give."""
 
 import json
 
@@ -32,14 +32,14 @@ def test_the_published_stereo_genotype():
     ]
 
 
-def test_published_parameter_counts_of_the_cells():
+def test_parameter_counts_of_the_cells_at_published_settings():
     """30,384 and 782,784 parameters at filter multiplier 8, without stem and head."""
     parts = load_genotype("spikedhs").parts
     assert count(CellPath(parts["feature"], 24, 8)) == 30_384
     assert count(CellPath(parts["matching"], 24, 8)) == 782_784
 
 
-def test_published_parameter_count_of_the_cifar_network():
+def test_parameter_count_of_the_published_cifar_network():
     """14,293,758: stem 3 -> 144, eight cells at multiplier 48, linear and norm 576 -> 10."""
     cells = CellPath(load_genotype("spikedhs_cifar").parts["feature"], 144, 48)
     head = nn.Sequential(nn.Linear(cells.out_channels, 10), nn.BatchNorm1d(10))
