@@ -73,6 +73,10 @@ class NpzRecording(Recording):
             t=events.t, x=events.x.astype(np.float32), y=events.y.astype(np.float32), p=events.p
         )
 
+    def rectify_map(self, camera: Camera) -> None:
+        """Return None: this layout knows no calibration."""
+        del camera
+
     def disparity(self, index: int) -> npt.NDArray[np.float32]:
         """Refuse: this layout holds no ground truth."""
         raise IndexError(f"{self.name} has no ground truth, so no disparity {index}.")

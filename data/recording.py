@@ -29,7 +29,7 @@ class Recording(Protocol):
 
     Attributes:
         name: short name for titles and reports.
-        layout: ``npz`` or ``dsec``.
+        layout: how it lies on disk, a name in ``data.formats.LAYOUTS``.
         width: columns of each sensor.
         height: rows of each sensor.
         span_us: first and last event time that both cameras cover.
@@ -54,6 +54,12 @@ class Recording(Protocol):
 
     def rectify(self, camera: Camera, events: Events) -> Events:
         """Return the same events at float32 rectified pixels (some may lie outside the image)."""
+
+    def rectify_map(self, camera: Camera) -> npt.NDArray[np.float32] | None:
+        """Return ``[H, W, 2]``, ``map[y, x]`` = rectified ``(x, y)`` of the raw pixel (x, y).
+
+        None where rectified pixels are the raw ones. ``rectify`` applies this map to events.
+        """
 
     def disparity(self, index: int) -> npt.NDArray[np.float32]:
         """Return ground truth ``index``, ``[H, W]`` pixels of the left rectified view, 0 = none.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.camera import Calibration, Lens
-from data.dsec_writer import write_dsec
+from data.dsec.writer import write_dsec
 from data.errors import RecordingError
 from data.recording import CAMERAS, Camera
 from data.simulator.clip import play

@@ -49,6 +49,9 @@ class FakeRecording:
             p=events.p,
         )
 
+    def rectify_map(self, camera):
+        return None
+
     def disparity(self, index):
         truth = np.zeros((self.height, self.width), np.float32)
         truth[:, : self.width // 2] = 4.0

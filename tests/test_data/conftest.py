@@ -4,7 +4,7 @@ import jaxtyping
 import pytest
 from reference.pairs import small_pair
 
-from data.dsec_writer import write_dsec
+from data.dsec.writer import write_dsec
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data import Calibration, RecordingError
 from data.camera import Lens
-from data.dsec_calibration import read_calibration
+from data.dsec.calibration import read_calibration
 
 PAIR = Calibration(focal_px=200.0, cx_px=64.0, cy_px=60.0, baseline_m=0.1)
 

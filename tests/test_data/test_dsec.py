@@ -14,7 +14,7 @@ from reference.pairs import OFFSET_US, small_pair
 
 from data import RecordingError
 from data.dsec import DsecRecording
-from data.dsec_writer import write_dsec
+from data.dsec.writer import write_dsec
 from data.recording import CAMERAS
 
 FAR_US = OFFSET_US + 10**9

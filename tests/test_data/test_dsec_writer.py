@@ -10,7 +10,7 @@ from reference.pairs import OFFSET_US
 
 from data import RecordingError
 from data.atomic import new_folder
-from data.dsec_writer import ms_to_idx, write_dsec
+from data.dsec.writer import ms_to_idx, write_dsec
 
 # ---- the layout
 

@@ -12,6 +12,9 @@ import numpy.typing as npt
 from data.errors import RecordingError
 from data.recording import CAMERAS, Camera
 
+DISPARITY_SCALE = 256
+"""Stored number per pixel of disparity; a stored 0 means no ground truth."""
+
 
 def sensor_size(root: Path) -> tuple[int, int]:
     """Return rows and columns of the sensors, which are those of the rectify maps.

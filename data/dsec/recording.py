@@ -11,15 +11,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from data.dsec_calibration import read_calibration
-from data.dsec_events import EventFile
-from data.dsec_files import list_ground_truth, read_map, sensor_size
+from data.dsec.calibration import read_calibration
+from data.dsec.events import EventFile
+from data.dsec.files import DISPARITY_SCALE, list_ground_truth, read_map, sensor_size
 from data.errors import RecordingError
 from data.events import Events
 from data.recording import CAMERAS, Camera, Recording, shared_span
-
-DISPARITY_SCALE = 256
-"""Stored number per pixel of disparity; a stored 0 means no ground truth."""
 
 
 class DsecRecording(Recording):
@@ -81,15 +78,19 @@ class DsecRecording(Recording):
         """
         if events.x.dtype != np.uint16:
             raise ValueError("These events are rectified already; rectify takes raw pixels.")
-        if camera not in self._maps:
-            self._maps[camera] = read_map(self.path, camera)
-        pixels = self._maps[camera][events.y, events.x]
+        pixels = self.rectify_map(camera)[events.y, events.x]
         return Events(
             t=events.t,
             x=np.ascontiguousarray(pixels[:, 0]),
             y=np.ascontiguousarray(pixels[:, 1]),
             p=events.p,
         )
+
+    def rectify_map(self, camera: Camera) -> npt.NDArray[np.float32]:
+        """Return the forward map ``[H, W, 2]`` of a camera, read once; do not change it."""
+        if camera not in self._maps:
+            self._maps[camera] = read_map(self.path, camera)
+        return self._maps[camera]
 
     def disparity(self, index: int) -> npt.NDArray[np.float32]:
         """Return ground truth ``index``, ``[H, W]`` pixels of the left rectified view, 0 = none."""

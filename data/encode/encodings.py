@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar, cast
 import numpy as np
 from jaxtyping import Float32
 
-from data.encode_kernels import I64, Bool, Pixels, add_spikes, add_voxels
+from data.encode.kernels import I64, Bool, Pixels, add_spikes, add_voxels
 from data.events import Events
 
 EncodingClass = TypeVar("EncodingClass", bound="type[Encoding]")
@@ -64,6 +64,24 @@ class Encoding(ABC):
         Raises:
             ValueError: a size below 1, or a window that ends before it has begun.
         """
+
+    def pair(
+        self,
+        left: Events,
+        right: Events,
+        *,
+        steps: int,
+        height: int,
+        width: int,
+        t0_us: int,
+        t1_us: int,
+    ) -> tuple[Float32[np.ndarray, "T C H W"], Float32[np.ndarray, "T C H W"]]:
+        """Encode both cameras on one time axis; see ``__call__``."""
+        first, second = (
+            self(events, steps=steps, height=height, width=width, t0_us=t0_us, t1_us=t1_us)
+            for events in (left, right)
+        )
+        return first, second
 
 
 ENCODINGS: dict[str, type[Encoding]] = {}
