@@ -20,6 +20,10 @@ GENERATED_MARK = "generated.json"
 """File in a recording's folder that marks it as generated data, and says how it was made."""
 
 
+FIRST_LOOK_US = 50_000
+"""How far ``last_events`` looks back at first."""
+
+
 @runtime_checkable
 class Recording(Protocol):
     """Two event cameras on one clock, opened for reading.
@@ -51,6 +55,20 @@ class Recording(Protocol):
 
     def events(self, camera: Camera, t0_us: int, t1_us: int) -> Events:
         """Return the raw events with ``t0_us <= t < t1_us``; empty where there are none."""
+
+    def last_events(self, camera: Camera, t_us: int, count: int) -> Events:
+        """Return the last ``count`` raw events before ``t_us``, none earlier than ``span_us[0]``.
+
+        Windows by number; fewer where there are no more. It reads backward in windows that double,
+        so it needs no index; a layout that has one may override it.
+        """
+        back_us = FIRST_LOOK_US
+        while True:
+            start_us = max(self.span_us[0], t_us - back_us)
+            found = self.events(camera, start_us, t_us)
+            if len(found) >= count or start_us == self.span_us[0]:
+                return found.take(slice(max(0, len(found) - count), len(found)))
+            back_us *= 2
 
     def rectify(self, camera: Camera, events: Events) -> Events:
         """Return the same events at float32 rectified pixels (some may lie outside the image)."""

@@ -3,9 +3,10 @@
 import numpy as np
 
 from data import Calibration, Events
+from data.recording import Recording
 
 
-class FakeRecording:
+class FakeRecording(Recording):
     """Two cameras of 40 x 32 pixels with random events; rectification shifts columns by 2.5 px.
 
     The ground truth is 4 px on the left half of the image and missing on the right half.
@@ -59,12 +60,6 @@ class FakeRecording:
 
     def close(self):
         pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.close()
 
 
 def write_npz(path, rows=400, **changes):

@@ -40,6 +40,19 @@ def test_it_reads_back_as_dsec(folder):
     assert json.loads((path / "generated.json").read_text())["scene"] == "studio"
 
 
+def test_windows_by_number_are_the_last_events_of_the_shared_span(folder):
+    path, _ = folder
+    with DsecRecording(path) as recording:
+        t_us = recording.span_us[1] - 20_000
+        everything = recording.events("left", recording.span_us[0], t_us)
+        for count in (0, 1, 700, len(everything), len(everything) + 5):
+            found = recording.last_events("left", t_us, count)
+            expected = everything.take(slice(max(0, len(everything) - count), None))
+            assert np.array_equal(found.t, expected.t)
+            assert np.array_equal(found.x, expected.x)
+        assert len(recording.last_events("left", recording.span_us[0] - 1, 10)) == 0
+
+
 def test_truth_matches_the_events_better_than_a_wrong_disparity(folder):
     """Warp the right edges by the truth: they agree with the left ones; shifted truth does not."""
     path, _ = folder
