@@ -36,6 +36,12 @@ def test_a_window_is_half_open():
     assert len(events.window(30, 10)) == 0
 
 
+@pytest.mark.parametrize("index", [slice(None, None, -1), np.array([2, 0])])
+def test_take_refuses_to_change_the_order(index):
+    with pytest.raises(RecordingError, match="must not decrease"):
+        make([1, 2, 3]).take(index)
+
+
 def test_take_and_empty():
     assert make([1, 2, 3]).take(np.array([True, False, True])).x.tolist() == [0, 2]
     assert len(Events.empty()) == 0
