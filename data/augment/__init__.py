@@ -1,0 +1,29 @@
+"""Augmentations that keep stereo consistent, on rectified events before they are encoded."""
+
+from data.augment.geometry import Crop, RowJitter, SwapCameras, VerticalFlip
+from data.augment.pair import Augmentation, GeometricAugmentation, StereoEvents, augment
+from data.augment.sensor import (
+    ContrastJitter,
+    EventDrop,
+    NoiseEvents,
+    PolarityNoise,
+    ThresholdJitter,
+    TimeJitter,
+)
+
+__all__ = [
+    "Augmentation",
+    "ContrastJitter",
+    "Crop",
+    "EventDrop",
+    "GeometricAugmentation",
+    "NoiseEvents",
+    "PolarityNoise",
+    "RowJitter",
+    "StereoEvents",
+    "SwapCameras",
+    "ThresholdJitter",
+    "TimeJitter",
+    "VerticalFlip",
+    "augment",
+]
