@@ -32,7 +32,7 @@ def camera_columns(path: Path, arrays: Arrays, camera: Camera) -> dict[str, Colu
     """
     where = f"the {camera} camera in {path}"
     columns = {
-        name: _whole(column, f"'{name}' of {where}")
+        name: whole_numbers(column, f"'{name}' of {where}")
         for name, column in _given(path, arrays, camera).items()
     }
     for name in "xy":
@@ -73,7 +73,7 @@ def _given(path: Path, arrays: Arrays, camera: Camera) -> dict[str, npt.NDArray[
     return columns
 
 
-def _whole(column: npt.NDArray[np.generic], what: str) -> Column:
+def whole_numbers(column: npt.NDArray[np.generic], what: str) -> Column:
     """Return a column as int64; refuse what is not a whole number."""
     if column.dtype.kind not in "buif":
         raise RecordingError(f"{what} has type {column.dtype}. Expected integers or floats.")

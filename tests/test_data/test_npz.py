@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from data import Events, RecordingError
-from data.npz import KNOWN_SENSORS, NpzRecording
+from data.cameras.memory import KNOWN_SENSORS
+from data.npz import NpzRecording
 
 LEFT = np.array([[100, 3, 4, 1], [150, 5, 6, 0], [150, 127, 127, 1], [900, 0, 0, 1]])
 RIGHT = np.array([[50, 1, 4, 0], [400, 2, 6, 1], [950, 7, 8, 0]])
