@@ -1,6 +1,7 @@
 """Calibration of a rectified stereo pair, and disparity <-> depth."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -82,10 +83,13 @@ class Lens:
     """One real camera of the pair: where a raw pixel looks, and how its view was rectified.
 
     Attributes:
+        model: name of the distortion model in calibration files.
         camera_matrix: ``(fx, fy, cx, cy)`` of the raw view, pixels.
         distortion: ``(k1, k2, p1, p2)``, OpenCV's radial-tangential model.
         rotation: ``[3, 3]``, raw camera frame to rectified camera frame.
     """
+
+    model: ClassVar[str] = "radtan"
 
     camera_matrix: tuple[float, float, float, float]
     distortion: tuple[float, float, float, float]
@@ -112,3 +116,50 @@ class Lens:
             pixels, raw, np.asarray(self.distortion), R=self.rotation, P=new
         )
         return rectified.reshape(height, width, 2).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FisheyeLens(Lens):
+    """A lens whose distortion acts on the angle, MVSEC's model ``equidistant``.
+
+    A ray at the angle ``a`` to the axis meets the sensor at the radius
+    ``a (1 + k1 a^2 + k2 a^4 + k3 a^6 + k4 a^8)``, in units of the focal length (Kannala and Brandt,
+    PAMI 2006; OpenCV's ``fisheye``).
+
+    Attributes:
+        distortion: ``(k1, k2, k3, k4)``.
+    """
+
+    model: ClassVar[str] = "equidistant"
+    steps: ClassVar[int] = 10
+    """Fixed-point steps from radius to angle: those that made MVSEC's published maps.
+
+    The OpenCV of that time took ten; more change the corners of a published map by 0.02 pixel.
+    Measured: ten reproduce all four maps of indoor_flying to the four decimals that they have.
+    """
+
+    def rectify_map(
+        self, calibration: Calibration, width: int, height: int
+    ) -> npt.NDArray[np.float32]:
+        """Return the forward map of MVSEC's ``*_x_map.txt`` and ``*_y_map.txt``.
+
+        Returns:
+            ``[H, W, 2]`` float32 as for any ``Lens``. Infinite or NaN where the lens formula has no
+            answer, which happens with coefficients of no real lens only.
+        """
+        fx, fy, cx, cy = self.camera_matrix
+        k1, k2, k3, k4 = self.distortion
+        row, column = np.mgrid[0:height, 0:width].astype(np.float64)
+        with np.errstate(all="ignore"):
+            x, y = (column - cx) / fx, (row - cy) / fy
+            radius = np.hypot(x, y)
+            angle = radius
+            for _ in range(self.steps):
+                a = angle * angle
+                angle = radius / (1 + a * (k1 + a * (k2 + a * (k3 + a * k4))))
+            # On the axis the ratio has the limit 1.
+            ratio = np.divide(np.tan(angle), radius, out=np.ones_like(radius), where=radius > 0)
+            ray = np.stack([x * ratio, y * ratio, np.ones_like(x)], axis=-1) @ self.rotation.T
+            pixel = ray[..., :2] / ray[..., 2:] * calibration.focal_px
+            pixel += np.array([calibration.cx_px, calibration.cy_px])
+            return pixel.astype(np.float32)

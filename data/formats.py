@@ -9,6 +9,8 @@ from pathlib import Path
 
 from data.dsec import DsecRecording
 from data.errors import RecordingError
+from data.mvsec import MvsecRecording
+from data.mvsec.files import is_sequence
 from data.npz import NpzRecording
 from data.recording import CAMERAS, Recording
 
@@ -51,6 +53,12 @@ LAYOUTS = (
         matches=_is_dsec,
         open=DsecRecording,
     ),
+    Layout(
+        name="mvsec",
+        signs="an MVSEC file <scene>N_data.hdf5, or the folder of one",
+        matches=is_sequence,
+        open=MvsecRecording,
+    ),
 )
 
 
@@ -66,13 +74,13 @@ def open_recording(path: str | Path) -> Recording:
             its reader refuses.
     """
     path = Path(path).expanduser()
+    for layout in LAYOUTS:
+        if layout.matches(path):
+            return layout.open(path)
     if not path.exists():
         raise RecordingError(
             f"There is nothing at {path}. Give the path of a recording: {_all_signs()}."
         )
-    for layout in LAYOUTS:
-        if layout.matches(path):
-            return layout.open(path)
     if path.is_dir():
         return _open_inside(path)
     raise RecordingError(f"{path} is a file of an unknown kind. {_hint(path)}")

@@ -1,0 +1,107 @@
+"""One HDF5 file that may be read in any process, and whose damage is a RecordingError."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  (registers filters beyond gzip, which copies of the data set use)
+
+from data.errors import RecordingError
+
+CHUNK_CACHE = 8 << 20
+"""Bytes of chunks that HDF5 keeps decompressed; neighboring windows share them."""
+
+LARGEST_CHUNK = 1 << 28
+"""Bytes; a chunk is decompressed whole, so a larger one would break the bound on memory."""
+
+# What h5py and HDF5 were seen to raise for damaged files: each of these, depending on the byte.
+FAULTS = (
+    OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError,
+    AttributeError, NotImplementedError, IndexError,
+)  # fmt: skip
+
+
+class Hdf5File:
+    """An HDF5 file, opened lazily in each process, so that it may be pickled or live through forks.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: h5py.File | None = None
+        self._process = 0
+
+    @contextmanager
+    def reading(self) -> Iterator[h5py.File]:
+        """Give the open file; turn what HDF5 says about damage into a RecordingError.
+
+        Whatever goes wrong, the file is closed: nobody is left holding a file that was refused.
+        """
+        try:
+            if self._file is None or self._process != os.getpid():
+                self._file = h5py.File(self.path, "r", rdcc_nbytes=CHUNK_CACHE)
+                self._process = os.getpid()
+            yield self._file
+        except RecordingError:
+            self.close()
+            raise
+        except FAULTS as error:
+            self.close()
+            size = self.path.stat().st_size if self.path.is_file() else 0
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise RecordingError(
+                f"{self.path} cannot be read as HDF5 ({reason}). The file is missing, empty, "
+                f"truncated or damaged ({size} bytes); copy or download it again."
+            ) from error
+
+    def close(self) -> None:
+        """Close the file; the next read opens it again."""
+        file, self._file = self._file, None
+        if file is not None and self._process == os.getpid():
+            with suppress(*FAULTS):  # a damaged file may fail to close, too
+                file.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_file": None}
+
+
+def find_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
+    """Return the dataset of that name, None if there is none."""
+    found = file.get(name)
+    return found if isinstance(found, h5py.Dataset) else None
+
+
+def check_complete(path: Path, dataset: h5py.Dataset) -> None:
+    """Refuse a dataset that claims more than the file holds: it would read as zeros.
+
+    Raises:
+        RecordingError: missing chunks, or chunks too large to be read one by one.
+    """
+    bytes_claimed = dataset.size * dataset.dtype.itemsize
+    if dataset.is_virtual or dataset.external or bytes_claimed == 0:
+        return
+    if dataset.chunks is None:
+        complete = dataset.id.get_storage_size() >= bytes_claimed
+    else:
+        chunk_bytes = dataset.dtype.itemsize
+        expected = 1
+        for side, chunk in zip(dataset.shape, dataset.chunks, strict=True):
+            expected *= -(-side // chunk)
+            chunk_bytes *= chunk
+        if chunk_bytes > LARGEST_CHUNK:
+            raise RecordingError(
+                f"{dataset.name} in {path} is stored in chunks of {chunk_bytes:,} bytes, each of "
+                "which must be read whole. Write it again in smaller chunks, for example with "
+                "h5repack."
+            )
+        complete = dataset.id.get_num_chunks() >= expected
+    if not complete:
+        raise RecordingError(
+            f"{dataset.name} in {path} claims {dataset.shape} numbers, but parts of it were never "
+            "written. Copy or download the file again."
+        )
