@@ -1,24 +1,48 @@
-"""A window of a recording as two encoded tensors: read, rectify and encode both cameras."""
+"""The window of a recording as the pair of tensors that a network takes."""
+
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Float32
 
-from data.encode import Encoding
-from data.recording import CAMERAS, Recording
+from data.encode import Encoding, PixelMap
+from data.recording import CAMERAS, Camera, Recording
+
+PIXEL_MAPS: WeakKeyDictionary[Recording, dict[Camera, PixelMap | None]] = WeakKeyDictionary()
+"""The prepared maps of open recordings; they go with the recording."""
+
+
+def pixel_map(recording: Recording, camera: Camera) -> PixelMap | None:
+    """Return the map of a camera, prepared once per recording; None where raw is rectified."""
+    maps = PIXEL_MAPS.setdefault(recording, {})
+    if camera not in maps:
+        forward = recording.rectify_map(camera)
+        maps[camera] = None if forward is None else PixelMap(forward)
+    return maps[camera]
 
 
 def encode_pair(
-    recording: Recording, encoding: Encoding, *, steps: int, t0_us: int, t1_us: int
+    recording: Recording,
+    encoding: Encoding,
+    *,
+    steps: int,
+    t0_us: int,
+    t1_us: int,
+    out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[Float32[np.ndarray, "T C H W"], Float32[np.ndarray, "T C H W"]]:
-    """Encode the rectified events of ``[t0_us, t1_us)`` of both cameras.
+    """Return the left and right window ``[t0_us, t1_us)``, rectified and encoded, each float32.
 
-    Returns:
-        Left and right, ``[T, C, H, W]`` float32 each, on one time axis.
+    One pass over the events: they are rectified as they are encoded.
 
-    Raises:
-        RecordingError: the recording turned out to be damaged.
+    Args:
+        recording: two event cameras on one clock.
+        encoding: what to make of the events.
+        steps: time steps ``T``.
+        t0_us: start of the window, inclusive.
+        t1_us: end of the window, exclusive.
+        out: where to write both, contiguous ``[T, C, H, W]``; new arrays unless given.
     """
-    left, right = (recording.rectify(c, recording.events(c, t0_us, t1_us)) for c in CAMERAS)
+    left, right = (recording.events(camera, t0_us, t1_us) for camera in CAMERAS)
     return encoding.pair(
         left,
         right,
@@ -27,4 +51,6 @@ def encode_pair(
         width=recording.width,
         t0_us=t0_us,
         t1_us=t1_us,
+        pixels=(pixel_map(recording, "left"), pixel_map(recording, "right")),
+        out=out,
     )
