@@ -1,4 +1,4 @@
-"""DSEC's ``cam_to_cam.yaml``: read what depth needs, write everything that loaders look for.
+"""DSEC's calibration: read what depth and rectification need, write what loaders look for.
 
 cam0 = left event, cam1 = left frame, cam2 = right frame, cam3 = right event camera; camRectN is the
 rectified view of camN. ``T_XY`` takes points of camera Y to camera X, ``R_rectN`` points of camN to
@@ -6,6 +6,7 @@ camRectN; lengths in meters.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import yaml
 
 from data.camera import Calibration, Lens
+from data.dsec.stamps import read_text
 from data.errors import RecordingError
 from data.recording import Camera
 
@@ -23,7 +25,39 @@ FRAME_SCALE = 2.25
 FRAME_PLACES = (0.075, 0.925)
 """Where the frame cameras stand between the event cameras, as shares of the event baseline."""
 
+EVENT_CAMERAS: Mapping[Camera, int] = {"left": 0, "right": 3}
+"""Numbers of the event cameras."""
+
+LARGEST_CHARACTERS = 1 << 17
+"""Of a calibration; a real one has 7000, and YAML is slow to read."""
+
+LARGEST_BASELINE_M = 1e4
+
+LARGEST_FOCAL_PX = 1e6
+
 F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawView:
+    """One event camera of the file: its lens, its size, and its rectified view.
+
+    Attributes:
+        lens: the raw camera.
+        width: columns.
+        height: rows.
+        rectified: focal length and principal point of the rectified view (camRect).
+    """
+
+    lens: Lens
+    width: int
+    height: int
+    rectified: Calibration
+
+    def rectify_map(self) -> npt.NDArray[np.float32]:
+        """Return ``[H, W, 2]`` float32, the forward map as in ``rectify_map.h5``."""
+        with np.errstate(over="ignore", invalid="ignore"):  # left to who checks the map
+            return self.lens.rectify_map(self.rectified, self.width, self.height)
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -32,20 +66,74 @@ def read_calibration(path: Path) -> Calibration:
     Raises:
         RecordingError: a file that is no YAML, lacks the matrix, or holds an impossible one.
     """
+    content = _content(path)
+    q = _numbers(path, content, "disparity_to_depth/cams_03", (4, 4))
     try:
-        content = yaml.safe_load(path.read_text())
-        q = np.array(content["disparity_to_depth"]["cams_03"], np.float64)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise RecordingError(
-            f"{path} has no usable disparity_to_depth/cams_03 ({type(error).__name__}: {reason}). "
-            "Expected DSEC's cam_to_cam.yaml with a 4 x 4 matrix there; copy the file again, or "
-            "remove it to work without depth."
-        ) from error
-    try:
-        return Calibration.from_q(q)
+        calibration = Calibration.from_q(q)
     except RecordingError as error:
         raise RecordingError(f"{path}, disparity_to_depth/cams_03: {error}") from error
+    if not (
+        calibration.baseline_m < LARGEST_BASELINE_M and calibration.focal_px < LARGEST_FOCAL_PX
+    ):
+        raise RecordingError(
+            f"{path}, disparity_to_depth/cams_03: a baseline of {calibration.baseline_m} m and a "
+            f"focal length of {calibration.focal_px} px are beyond any camera. Copy the file again."
+        )
+    return calibration
+
+
+def read_views(path: Path) -> dict[Camera, RawView]:
+    """Return the raw views of both event cameras, enough to make their rectify maps.
+
+    Raises:
+        RecordingError: a file that is no YAML, lacks an entry, or holds impossible ones.
+    """
+    content, baseline_m = _content(path), read_calibration(path).baseline_m
+    views: dict[Camera, RawView] = {}
+    for camera, n in EVENT_CAMERAS.items():
+        place = f"intrinsics/cam{n}"
+        camera_matrix = _numbers(path, content, f"{place}/camera_matrix", (4,))
+        distortion = _numbers(path, content, f"{place}/distortion_coeffs", (4,))
+        size = _numbers(path, content, f"{place}/resolution", (2,))
+        rotation = _numbers(path, content, f"extrinsics/R_rect{n}", (3, 3))
+        new = _numbers(path, content, f"intrinsics/camRect{n}/camera_matrix", (4,))
+        model = _entry(path, content, f"{place}/distortion_model")
+        width, height = int(size[0]), int(size[1])
+        if model != "radtan" or (width, height) != tuple(size) or min(width, height) < 1:
+            raise RecordingError(
+                f"{path}, {place}: distortion model {str(model)[:20]!r}, resolution "
+                f"{size.tolist()}. Expected 'radtan' and whole columns and rows."
+            )
+        if not (min(*camera_matrix[:2], *new[:2]) > 0 and abs(new[0] - new[1]) <= 1e-6 * new[0]):
+            raise RecordingError(
+                f"{path}: cam{n} has the camera matrix {camera_matrix.tolist()} and camRect{n} "
+                f"{new.tolist()}. Expected positive focal lengths, both of camRect{n} equal."
+            )
+        _check_rotation(path, f"extrinsics/R_rect{n}", rotation)
+        fx, fy, cx, cy = (float(value) for value in camera_matrix)
+        k1, k2, p1, p2 = (float(value) for value in distortion)
+        views[camera] = RawView(
+            lens=Lens(camera_matrix=(fx, fy, cx, cy), distortion=(k1, k2, p1, p2),
+                      rotation=rotation),
+            width=width, height=height,
+            rectified=Calibration(focal_px=float(new[0]), cx_px=float(new[2]),
+                                  cy_px=float(new[3]), baseline_m=baseline_m),
+        )  # fmt: skip
+    return views
+
+
+def read_cam_to_lidar(path: Path) -> F64:
+    """Return ``T_lidar_camRect1`` ``[4, 4]``: points of the rectified left frame camera to LiDAR.
+
+    Raises:
+        RecordingError: a file that is no YAML, or holds no rigid motion under this name.
+    """
+    name = "T_lidar_camRect1"
+    transform = _numbers(path, _content(path), name, (4, 4))
+    _check_rotation(path, name, transform[:3, :3])
+    if (transform[3] != (0, 0, 0, 1)).any():
+        raise RecordingError(f"{path}, {name}: the last row is {transform[3]}, not 0 0 0 1.")
+    return transform
 
 
 def cam_to_cam(
@@ -131,3 +219,67 @@ def _transforms(lenses: Mapping[Camera, Lens], calibration: Calibration) -> tupl
         return transform
 
     return step(1), step(2), step(3)
+
+
+def _content(path: Path) -> Any:
+    """Return what the YAML file holds."""
+    text = read_text(path)
+    if len(text) > LARGEST_CHARACTERS:
+        raise RecordingError(
+            f"{path} has {len(text)} characters. Expected a calibration of some 7000; copy it "
+            "again."
+        )
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RecordingError(
+            f"{path} is no YAML ({type(error).__name__}: {reason}). Copy or download it again."
+        ) from error
+
+
+def _entry(path: Path, content: Any, place: str) -> Any:
+    """Return the entry at a place such as ``extrinsics/R_rect0``."""
+    for key in place.split("/"):
+        if not isinstance(content, dict) or key not in content:
+            raise RecordingError(
+                f"{path} has no usable {place} ({key} is missing). Expected DSEC's calibration; "
+                "copy the file again, or remove it to work without."
+            )
+        content = content[key]
+    return content
+
+
+def _numbers(path: Path, content: Any, place: str, shape: tuple[int, ...]) -> F64:
+    """Return the array at a place; looks at no more of it than the shape allows."""
+    entry = _entry(path, content, place)
+
+    def fits(part: Any, sizes: tuple[int, ...]) -> bool:
+        if not sizes:
+            return isinstance(part, int | float) and abs(part) < float("inf")
+        return (
+            isinstance(part, list)
+            and len(part) == sizes[0]
+            and all(fits(item, sizes[1:]) for item in part)
+        )
+
+    if not fits(entry, shape):
+        raise RecordingError(
+            f"{path} has no usable {place} (it is no such array). Expected "
+            f"{' x '.join(map(str, shape))} finite numbers; copy the file again, or remove it to "
+            "work without."
+        )
+    try:
+        return np.array(entry, np.float64)
+    except OverflowError as error:
+        raise RecordingError(f"{path}, {place}: {error}. Copy the file again.") from error
+
+
+def _check_rotation(path: Path, place: str, rotation: F64) -> None:
+    """Refuse a matrix that does not rotate; published ones are exact to 1e-9."""
+    # Large entries first: their products would overflow.
+    usable = np.abs(rotation).max() < 2 and np.abs(rotation @ rotation.T - np.eye(3)).max() < 1e-3
+    if not (usable and np.linalg.det(rotation) > 0):
+        raise RecordingError(
+            f"{path}, {place}: {rotation.tolist()} is no rotation. Copy the file again."
+        )

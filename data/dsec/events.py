@@ -1,23 +1,42 @@
 """One camera's ``events.h5`` of DSEC: windows of events found through ``ms_to_idx``.
 
-``t`` is relative to ``t_offset``; ``ms_to_idx[k]`` is the first event at or after ``k`` ms, so it
-brackets any window without reading the whole of ``t``. The bracket is verified at every read.
+``t`` is relative to ``t_offset``; ``ms_to_idx[k]`` is the first event at or after ``k`` ms. The
+table only says where to look first: what is returned is decided by the times themselves, so a table
+that is short or wrong costs time and nothing else. Events are read block by block, each checked
+once and kept for the next window (``blocks.py``).
 """
 
+import itertools
+import operator
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin  # noqa: F401  (registers the Blosc filter with h5py)
 import numpy as np
 import numpy.typing as npt
 
+from data.dsec.blocks import SHARED, Block
+from data.dsec.hdf5 import CACHE_BYTES, cache_bytes_for, check_written, open_hdf5, readable
 from data.errors import RecordingError
+from data.events import Events
 
 I64 = npt.NDArray[np.int64]
+
+COLUMNS = ("events/t", "events/x", "events/y", "events/p")
+
+BLOCK = 1 << 16
+"""Events per block, rounded up to whole chunks of the file."""
+
+LARGEST_BLOCK = 1 << 20
+"""The same where chunks are huge; then a block is a part of one."""
+
+LARGEST_TIME_US = 1 << 61
+"""Times and offsets beyond it (73,000 years) would overflow when added."""
+
+OWNERS = itertools.count()
+"""Names of event files in the shared cache."""
 
 
 class EventFile:
@@ -27,134 +46,304 @@ class EventFile:
 
     Args:
         path: the ``events.h5``.
+        width: columns of the sensor.
+        height: rows of the sensor.
 
     Attributes:
         path: the ``events.h5``.
-        count: number of events.
+        count: number of events stored, those outside the sensor included.
+        offset_us: what the file's times are relative to.
         ends_us: absolute time of the first and the last event.
 
     Raises:
         RecordingError: a file that is missing, empty, truncated or incomplete, or has no events.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, width: int, height: int) -> None:
         self.path = path
+        self._sensor = width, height
         self._file: h5py.File | None = None
         self._process = 0
+        self._owner = next(OWNERS)
         self._table: I64 | None = None
-        with self._reading() as file:
-            self.count = self._check(file)
-            offset = np.asarray(file["t_offset"][()]) if "t_offset" in file else np.zeros(())
-            if offset.size != 1:
-                raise RecordingError(
-                    f"t_offset in {path} has shape {offset.shape}. Expected one number."
-                )
-            # Python integers: uint32 times plus an offset of 5e10 would overflow or be refused.
-            self.offset_us = int(offset.reshape(-1)[0])
-            first, last = int(file["events/t"][0]), int(file["events/t"][self.count - 1])
-            self.ends_us = first + self.offset_us, last + self.offset_us
+        self._cache_bytes = CACHE_BYTES
+        with readable(path):
+            file = self._opened()
+            self.count = _check_columns(path, file)
+            self.offset_us = _offset(path, file)
+            times = file["events/t"]
+            chunk = times.chunks[0] if times.chunks else BLOCK
+            self._block = min(-(-BLOCK // chunk) * chunk, LARGEST_BLOCK)
+            self._cache_bytes = max(cache_bytes_for(file[name]) for name in COLUMNS)
+            first, last = int(times[0]), int(times[self.count - 1])
+        if max(abs(first), abs(last), abs(self.offset_us)) > LARGEST_TIME_US:
+            raise RecordingError(
+                f"The times in {path} run from {first} to {last}, with t_offset {self.offset_us}. "
+                "Expected microseconds; the file is damaged or has another unit."
+            )
+        # Python integers: uint32 times plus an offset of 5e10 would overflow or be refused.
+        self.ends_us = first + self.offset_us, last + self.offset_us
+        if self._cache_bytes > CACHE_BYTES:
+            self.close()  # the next read opens it with room for its large chunks
 
-    def window(self, t0_us: int, t1_us: int) -> tuple[I64, I64, I64, npt.NDArray[np.bool_]]:
-        """Return t (absolute), x, y, p of the events with ``t0_us <= t < t1_us``.
+    def window(self, t0_us: int, t1_us: int) -> tuple[Events, I64]:
+        """Return the events with ``t0_us <= t < t1_us``.
 
         Any window is allowed: empty ones, and those that begin before or end after the recording.
 
+        Returns:
+            The events on the sensor, and the times of those outside it.
+
         Raises:
-            RecordingError: unreadable data, unsorted times, or a wrong ``ms_to_idx``.
+            RecordingError: unreadable data or unsorted times.
         """
-        t0, t1 = t0_us - self.offset_us, t1_us - self.offset_us
-        with self._reading() as file:
-            low, high = self._bracket(file, t0, t1)
-            # One event more on either side shows whether the bracket really holds the window.
-            start, stop = max(low - 1, 0), min(high + 1, self.count)
-            t = file["events/t"][start:stop].astype(np.int64)
-            self._check_sorted(t, start)
-            first, last = (int(i) for i in np.searchsorted(t, (t0, t1), side="left"))
-            if (first == 0 and start > 0) or (last == t.size and stop < self.count and t1 > t0):
-                raise RecordingError(
-                    f"ms_to_idx in {self.path} does not fit its times around {t0_us} us. Expected "
-                    "ms_to_idx[k] to be the first event at or after k ms; make the table again."
-                )
-            part = slice(start + first, start + max(first, last))
-            x, y, p = (file[f"events/{name}"][part] for name in "xyp")
-        t = t[first : max(first, last)] + self.offset_us
-        return t, x.astype(np.int64), y.astype(np.int64), p > 0
+        first, last = (end - self.offset_us for end in self.ends_us)
+        t0 = max(operator.index(t0_us) - self.offset_us, first)
+        t1 = min(operator.index(t1_us) - self.offset_us, last + 1)
+        if t0 >= t1:
+            return Events.empty(), np.empty(0, np.int64)
+        index = self._locate(t0)
+        found: list[Block] = []
+        while True:
+            found.append(self._get(index, before=found[-1] if found else None))
+            if found[-1].last >= t1 or found[-1].stop == self.count:
+                return self._join(found, t0, t1)
+            index += 1
+
+    def last(self, t_us: int, count: int, start_us: int) -> tuple[Events, I64]:
+        """Return the last ``count`` events on the sensor with ``start_us <= t < t_us``.
+
+        Returns:
+            The events, and the times of those outside the sensor among them.
+
+        Raises:
+            RecordingError: unreadable data or unsorted times.
+        """
+        first, last = (end - self.offset_us for end in self.ends_us)
+        start = max(operator.index(start_us) - self.offset_us, first)
+        stop = min(operator.index(t_us) - self.offset_us, last + 1)
+        if start >= stop or count <= 0:
+            return Events.empty(), np.empty(0, np.int64)
+        index = self._locate(stop - 1)
+        found: list[Block] = []
+        held = 0
+        while True:
+            block = self._get(index)
+            if found:
+                self._check_order(block, found[0])
+            found.insert(0, block)
+            held += int(_before(block.t, stop) - _before(block.t, start))
+            if held >= count or block.first < start or index == 0:
+                break
+            index -= 1
+        events, outside = self._join(found, start, stop)
+        cut = max(0, len(events) - count)
+        events = events.take(slice(cut, len(events)))
+        if cut and len(events):
+            outside = outside[outside >= events.t[0]]
+        return events, outside
+
+    def blocks(self) -> Iterator[Block]:
+        """Give all blocks in order, each read now and kept by nobody.
+
+        Raises:
+            RecordingError: unreadable data or unsorted times.
+        """
+        before: Block | None = None
+        for index in range(-(-self.count // self._block)):
+            block = self._read(index)
+            if before is not None:
+                self._check_order(before, block)
+            yield block
+            before = block
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
         if self._file is not None and self._process == os.getpid():
             self._file.close()
         self._file = None
+        SHARED.forget(self._owner)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_file": None}
+        return self.__dict__ | {"_file": None, "_table": None}
 
-    @contextmanager
-    def _reading(self) -> Iterator[h5py.File]:
-        """Give the open file; turn what HDF5 says about damage into a RecordingError."""
-        try:
-            if self._file is None or self._process != os.getpid():
-                if not self.path.is_file():
-                    raise RecordingError(
-                        f"There is no {self.path}. A DSEC sequence needs events/left/events.h5 and "
-                        "events/right/events.h5; stereo needs both cameras."
-                    )
-                self._file, self._process = h5py.File(self.path, "r"), os.getpid()
-            yield self._file
-        except (OSError, RuntimeError) as error:
-            raise RecordingError(
-                f"{self.path} cannot be read as HDF5 ({error}). The file is empty, truncated or "
-                f"damaged ({self.path.stat().st_size} bytes); copy or download it again."
-            ) from error
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._owner = next(OWNERS)
 
-    def _check(self, file: h5py.File) -> int:
-        """Return the number of events of a file whose columns are as they should be."""
-        names = [*(f"events/{name}" for name in "txyp"), "ms_to_idx"]
-        missing = [name for name in names if not isinstance(file.get(name), h5py.Dataset)]
-        if missing:
-            raise RecordingError(
-                f"{self.path} lacks {', '.join(missing)}. Expected DSEC's datasets events/t, "
-                "events/x, events/y, events/p and ms_to_idx; is it the file of another data set?"
-            )
-        odd = {name: str(file[name].dtype) for name in names if file[name].dtype.kind not in "uib"}
-        if odd:
-            raise RecordingError(f"{self.path} holds {odd}. Expected integers, times in us.")
-        shapes = {name: file[name].shape for name in names[:4]}
-        if len(set(shapes.values())) != 1 or len(shapes["events/t"]) != 1:
-            raise RecordingError(
-                f"The columns in {self.path} have shapes {shapes}. Expected four of one length; "
-                "the file was not written to its end."
-            )
-        count = int(shapes["events/t"][0])
-        if count == 0:
-            raise RecordingError(f"{self.path} has no events. Stereo needs both cameras.")
-        return count
+    def _opened(self) -> h5py.File:
+        """Return the open file of this process; call within ``readable``."""
+        if self._file is None or self._process != os.getpid():
+            if not self.path.is_file():
+                raise RecordingError(
+                    f"There is no {self.path}. A DSEC sequence needs the events.h5 of the left and "
+                    "of the right camera; stereo needs both cameras."
+                )
+            self._file = open_hdf5(self.path, cache_bytes=self._cache_bytes)
+            self._process = os.getpid()
+        return self._file
 
-    def _bracket(self, file: h5py.File, t0: int, t1: int) -> tuple[int, int]:
-        """Return indices such that all events of the relative window lie in ``[low, high)``."""
+    def _locate(self, t: int) -> int:
+        """Return the first block that ends at or after ``t``; one of them must."""
+        table = self._hints()
+        low, high = 0, -(-self.count // self._block) - 1  # the block lies in [low, high]
+        row = min(max(t // 1000, 0), table.size - 1)
+        probe = min(int(table[row]) // self._block, high) if row >= 0 else high // 2
+        tries = 0
+        while low < high:
+            block = self._get(probe)
+            tries += 1
+            if block.last < t:
+                low, near = probe + 1, probe + 1
+            elif block.first < t:
+                return probe
+            else:
+                high, near = probe, probe - 1
+            # A true table is off by one block at most; leave any other by halving.
+            probe = near if tries == 1 and low <= near <= high else (low + high) // 2
+        return low
+
+    def _hints(self) -> I64:
+        """Return ``ms_to_idx``, read once.
+
+        Raises:
+            RecordingError: it is no table of indices.
+        """
         if self._table is None:
-            table = file["ms_to_idx"][()].astype(np.int64)
-            if table.ndim != 1 or (np.diff(table) < 0).any() or (table > self.count).any():
+            with readable(self.path):
+                dataset = self._opened()["ms_to_idx"]
+                check_written(self.path, dataset)
+                table = dataset[()].astype(np.int64)
+            wrong = table.ndim != 1 or (table < 0).any() or (table > self.count).any()
+            if wrong or (np.diff(table) < 0).any():
                 raise RecordingError(
                     f"ms_to_idx in {self.path} must be one row of indices from 0 to {self.count} "
                     "that never decrease. Make the table again."
                 )
             self._table = table
-        table = self._table
-        # The table begins at 0 ms, where its entry is 0 even if earlier events exist, and ends at
-        # the last whole ms of the recording (or sooner, if its writer stopped early).
-        first_ms = min(t0 // 1000, table.size - 1)
-        last_ms = max(-(-t1 // 1000), 1)
-        low = int(table[first_ms]) if first_ms > 0 else 0
-        high = int(table[last_ms]) if last_ms < table.size else self.count
-        return low, max(low, high)
+        return self._table
 
-    def _check_sorted(self, t: I64, start: int) -> None:
-        """Refuse times that decrease."""
+    def _get(self, index: int, before: Block | None = None) -> Block:
+        """Return a block, kept or read; it must not begin before its predecessor ends."""
+        block = SHARED.get(self._owner, index)
+        if block is None:
+            block = self._read(index)
+            SHARED.put(self._owner, index, block)
+        if before is not None:
+            self._check_order(before, block)
+        return block
+
+    def _read(self, index: int) -> Block:
+        """Read and check one block."""
+        start = index * self._block
+        stop = min(start + self._block, self.count)
+        with readable(self.path):
+            file = self._opened()
+            t, x, y, p = (_rows(file[name], start, stop) for name in COLUMNS)
         back = t[1:] < t[:-1]
         if back.any():
             row = int(np.argmax(back))
-            raise RecordingError(
-                f"The times in {self.path} are not sorted: event {start + row + 1} has "
-                f"t={t[row + 1]} us after t={t[row]} us. Sort the events and make ms_to_idx again."
-            )
+            raise self._unsorted(start + row + 1, int(t[row + 1]), int(t[row]))
+        first, last = int(t[0]), int(t[-1])
+        inside = _inside(x, self._sensor[0]) & _inside(y, self._sensor[1])
+        outside = t[~inside]
+        if outside.size:
+            t, x, y, p = t[inside], x[inside], y[inside], p[inside]
+        return Block(
+            start=start, stop=stop, first=first, last=last, t=t,
+            x=x.astype(np.uint16, copy=False), y=y.astype(np.uint16, copy=False), p=p > 0,
+            outside=outside,
+        )  # fmt: skip
+
+    def _join(self, blocks: list[Block], t0: int, t1: int) -> tuple[Events, I64]:
+        """Return the events of the relative window, and the times of those outside, absolute."""
+        parts = [slice(_before(b.t, t0), _before(b.t, t1)) for b in blocks]
+        ends = np.cumsum([0, *(part.stop - part.start for part in parts)])
+        t, p = np.empty(ends[-1], np.int64), np.empty(ends[-1], np.bool_)
+        x, y = np.empty(ends[-1], np.uint16), np.empty(ends[-1], np.uint16)
+        for block, part, start, stop in zip(blocks, parts, ends[:-1], ends[1:], strict=True):
+            t[start:stop] = block.t[part]
+            x[start:stop], y[start:stop] = block.x[part], block.y[part]
+            p[start:stop] = block.p[part]
+        t += self.offset_us
+        gone = [b.outside[_before(b.outside, t0) : _before(b.outside, t1)] for b in blocks]
+        outside = np.concatenate([part.astype(np.int64) for part in gone]) + self.offset_us
+        # Every block is sorted, and so is their row: nothing is left to be checked.
+        return Events.trusted(t=t, x=x, y=y, p=p), outside
+
+    def _check_order(self, before: Block, after: Block) -> None:
+        """Refuse a block that begins before its predecessor ends."""
+        if after.first < before.last:
+            raise self._unsorted(after.start, after.first, before.last)
+
+    def _unsorted(self, index: int, time: int, before: int) -> RecordingError:
+        return RecordingError(
+            f"The times in {self.path} are not sorted: event {index} has t={time} us after "
+            f"t={before} us. Sort the events and make ms_to_idx again."
+        )
+
+
+def _check_columns(path: Path, file: h5py.File) -> int:
+    """Return the number of events of a file whose columns are as they should be."""
+    names = [*COLUMNS, "ms_to_idx"]
+    missing = [name for name in names if not isinstance(file.get(name), h5py.Dataset)]
+    if missing:
+        raise RecordingError(
+            f"{path} lacks {', '.join(missing)}. Expected DSEC's datasets events/t, "
+            "events/x, events/y, events/p and ms_to_idx; is it the file of another data set?"
+        )
+    kinds = dict.fromkeys(names, "ui") | {"events/p": "uib"}
+    odd = {
+        name: str(file[name].dtype) for name in names if file[name].dtype.kind not in kinds[name]
+    }
+    if odd:
+        raise RecordingError(f"{path} holds {odd}. Expected integers, times in us.")
+    shapes = {name: file[name].shape for name in COLUMNS}
+    if len(set(shapes.values())) != 1 or len(shapes["events/t"]) != 1:
+        raise RecordingError(
+            f"The columns in {path} have shapes {shapes}. Expected four of one length; "
+            "the file was not written to its end."
+        )
+    count = int(shapes["events/t"][0])
+    if count == 0:
+        raise RecordingError(f"{path} has no events. Stereo needs both cameras.")
+    for name in COLUMNS:
+        check_written(path, file[name])
+    return count
+
+
+def _offset(path: Path, file: h5py.File) -> int:
+    """Return ``t_offset``; 0 where there is none."""
+    if "t_offset" not in file:
+        return 0
+    dataset = file["t_offset"]
+    if not isinstance(dataset, h5py.Dataset):
+        raise RecordingError(f"t_offset in {path} is a group. Expected one number.")
+    if dataset.size != 1 or dataset.dtype.kind not in "iu":
+        raise RecordingError(
+            f"t_offset in {path} has shape {dataset.shape} and type {dataset.dtype}. Expected one "
+            "number, whole microseconds."
+        )
+    return int(np.asarray(dataset[()]).reshape(-1)[0])
+
+
+def _rows(dataset: h5py.Dataset, start: int, stop: int) -> npt.NDArray[np.integer]:
+    """Return part of a column in its own type: HDF5 converts more slowly than NumPy."""
+    rows = np.empty(stop - start, dataset.dtype)
+    dataset.read_direct(rows, np.s_[start:stop])
+    return rows
+
+
+def _inside(places: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.bool_]:
+    """Return which columns or rows are on a sensor with ``size`` of them."""
+    below = places < size
+    return below if places.dtype.kind != "i" else below & (places >= 0)
+
+
+def _before(times: npt.NDArray[np.integer], t: int) -> int:
+    """Return how many of the sorted times lie before ``t``, which need not fit their type."""
+    if times.size == 0 or t <= int(times[0]):
+        return 0
+    if t > int(times[-1]):
+        return int(times.size)
+    return int(np.searchsorted(times, times.dtype.type(t), side="left"))

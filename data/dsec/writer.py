@@ -15,7 +15,7 @@ import yaml
 from data.atomic import new_folder
 from data.camera import Calibration, Lens
 from data.dsec.calibration import cam_to_cam
-from data.dsec.files import DISPARITY_SCALE
+from data.dsec.truth import DISPARITY_SCALE
 from data.errors import RecordingError
 from data.events import Events
 from data.recording import GENERATED_MARK, Camera

@@ -143,10 +143,10 @@ def test_an_impossible_q(row, col, value):
     ("text", "message"),
     [
         ("a: [", "ParserError"),
-        ("just words", "TypeError"),
-        ("disparity_to_depth: {}", "KeyError: 'cams_03'"),
-        ("disparity_to_depth: {cams_03: [[1, x], [2, 3]]}", "ValueError"),
-        ("disparity_to_depth: {cams_03: [[1, 2], [2, 3]]}", "needs the rows"),
+        ("just words", "disparity_to_depth is missing"),
+        ("disparity_to_depth: {}", "cams_03 is missing"),
+        ("disparity_to_depth: {cams_03: [[1, x], [2, 3]]}", "Expected 4 x 4 finite numbers"),
+        ("disparity_to_depth: {cams_03: [[1, 2], [2, 3]]}", "Expected 4 x 4 finite numbers"),
     ],
 )
 def test_a_broken_calibration_file(tmp_path, text, message):
