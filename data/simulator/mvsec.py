@@ -63,7 +63,7 @@ def simulate_mvsec(
 
     The sequence is called ``generated_<scene>1``. Depth comes at 20 Hz, the first at time zero
     before any event, and like a LiDAR's it is missing at about half of the pixels. A recording with
-    at least four depth images has a split of its own: the last quarter is held out.
+    at least three depth images has a split of its own: the last quarter is held out.
 
     Args:
         out: folder to write; must not exist.
@@ -121,9 +121,9 @@ def short_split(sequence: str, count: int) -> Split | None:
     The first image has no events before it and belongs to nothing. Of the last quarter, which is
     held out, a quarter is for validation.
     """
-    held_out = count - count // 4
-    if held_out < 3:
+    if count < 3:
         return None
+    held_out = count - max(1, count // 4)
     return Split(
         name="sample",
         source="generated data",
