@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,10 @@ from data.sample import StereoSample
 
 Given = str | Path | Recording | Part
 Tensors = tuple[Float32[np.ndarray, "T C H W"], Float32[np.ndarray, "T C H W"]]
+Frames = tuple[Float32[np.ndarray, "FT C H W"], Float32[np.ndarray, "FT C H W"]]
 
 
+@runtime_checkable
 class Validity(Protocol):
     """Says which pixels of a ground truth count, for example MVSEC's sparse protocol."""
 
@@ -60,7 +62,7 @@ class StereoWindows(torch.utils.data.Dataset[StereoSample]):
         ValueError: a description without meaning.
     """
 
-    recordings: Sequence[Given]
+    recordings: Given | Sequence[Given]
     encoding: Encoding
     steps: int
     window_us: int | None = None
@@ -169,7 +171,7 @@ class StereoWindows(torch.utils.data.Dataset[StereoSample]):
         disparity: Float32[np.ndarray, "H W"],
         valid: Bool[np.ndarray, "H W"],
         rng: np.random.Generator,
-    ) -> tuple[Tensors, Float32[np.ndarray, "H1 W1"], Bool[np.ndarray, "H1 W1"]]:
+    ) -> tuple[Frames, Float32[np.ndarray, "H1 W1"], Bool[np.ndarray, "H1 W1"]]:
         """Read, rectify, augment and encode the events of all frames."""
         if self.window_us is None:
             frames = self._cut.by_number(recording, t_us)
@@ -226,7 +228,7 @@ def _survey(
     return index, skipped
 
 
-def _in_a_row(tensors: list[Tensors]) -> Tensors:
+def _in_a_row(tensors: list[Tensors]) -> Frames:
     """Return the frames of each camera one after another along the time axis."""
     if len(tensors) == 1:
         return tensors[0]
