@@ -84,4 +84,4 @@ def cache_bytes_for(dataset: h5py.Dataset) -> int:
     chunk = dataset.dtype.itemsize
     for length in dataset.chunks:
         chunk *= length
-    return max(CACHE_BYTES, min(chunk, LARGEST_CACHE_BYTES))
+    return max(CACHE_BYTES, min(int(chunk), LARGEST_CACHE_BYTES))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 from data.atomic import new_folder
 from data.camera import Calibration, Lens
 from data.dsec.calibration import cam_to_cam
+from data.dsec.stamps import Submission
 from data.dsec.truth import DISPARITY_SCALE
 from data.errors import RecordingError
 from data.events import Events
@@ -39,6 +41,8 @@ def write_dsec(
     t_offset_us: int,
     width: int,
     height: int,
+    image_t_us: npt.NDArray[np.int64] | None = None,
+    submission: Submission | None = None,
     generated: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a sequence folder, completely or not at all.
@@ -51,10 +55,15 @@ def write_dsec(
         calibration: of the rectified pair.
         disparity: ``[K, H, W]`` pixels of the left rectified view, 0 = none, below 256. It is
             rounded to 1/256 pixel.
-        disparity_t_us: ``[K]`` stamps on the clock of the events, increasing.
+        disparity_t_us: ``[K]`` stamps on the clock of the events, increasing. Without any, no
+            disparity is written, as in a test sequence.
         t_offset_us: added to every time by the reader.
         width: columns of both sensors.
         height: rows of both sensors.
+        image_t_us: ``[F]`` stamps of the frames on the same clock, twice as many per second as
+            ground truths, for ``images/timestamps.txt``; the frames themselves are not written.
+        submission: of a test sequence, what has to be estimated, for ``<sequence>.csv``; its stamps
+            on the same clock.
         generated: how the recording was made; kept in ``generated.json``, by which everything
             that reads it knows that its numbers are not those of a real recording.
 
@@ -65,6 +74,7 @@ def write_dsec(
     for camera, record in events.items():
         _check_events(camera, record, width, height)
     _check_truth(disparity, disparity_t_us, width, height)
+    _check_frames(disparity_t_us, image_t_us, submission)
     with new_folder(Path(path)) as folder:
         for camera, record in events.items():
             place = folder / "events" / camera
@@ -78,6 +88,12 @@ def write_dsec(
         text = yaml.safe_dump(content, sort_keys=False)
         (folder / "calibration" / "cam_to_cam.yaml").write_text(text)
         _write_truth(folder / "disparity", disparity, disparity_t_us + t_offset_us)
+        if image_t_us is not None:
+            (folder / "images").mkdir()
+            _write_stamps(folder / "images" / "timestamps.txt", image_t_us + t_offset_us)
+        if submission is not None:
+            absolute = replace(submission, t_us=submission.t_us + t_offset_us)
+            (folder / f"{Path(path).name}.csv").write_text(absolute.to_csv())
         if generated is not None:
             text = json.dumps(generated, indent=1) + "\n"
             (folder / GENERATED_MARK).write_text(text, encoding="utf-8")
@@ -127,7 +143,12 @@ def _write_truth(
         if not done:
             raise RuntimeError(f"OpenCV could not encode disparity image {k}.")
         (folder / "event" / f"{FRAMES_PER_TRUTH * k:06d}.png").write_bytes(png.tobytes())
-    (folder / "timestamps.txt").write_text("".join(f"{t}\n" for t in stamps))
+    _write_stamps(folder / "timestamps.txt", stamps)
+
+
+def _write_stamps(path: Path, stamps: npt.NDArray[np.int64]) -> None:
+    """Write one stamp per line."""
+    path.write_text("".join(f"{t}\n" for t in stamps))
 
 
 def _compression() -> hdf5plugin.Blosc:
@@ -172,4 +193,33 @@ def _check_truth(
         raise RecordingError(
             f"The disparity must lie between 0 (none) and {largest} pixels, got "
             f"{disparity.min()} to {disparity.max()}."
+        )
+
+
+def _check_frames(
+    truth_t_us: npt.NDArray[np.int64],
+    image_t_us: npt.NDArray[np.int64] | None,
+    submission: Submission | None,
+) -> None:
+    """Refuse a test sequence with ground truth, and stamps that contradict those of the frames."""
+    if submission is not None and truth_t_us.size:
+        raise RecordingError(
+            "A test sequence (submission) has no ground truth; leave out one of them."
+        )
+    if image_t_us is None:
+        return
+    if (np.diff(image_t_us) <= 0).any():
+        raise RecordingError("The stamps of the frames must increase.")
+    frames, stamps = FRAMES_PER_TRUTH * np.arange(truth_t_us.size), truth_t_us
+    if submission is not None:
+        frames, stamps = submission.file_index, submission.t_us
+    if frames.size and frames[-1] >= image_t_us.size:
+        raise RecordingError(
+            f"There are {image_t_us.size} stamps of frames, but image {frames[-1]} is named; "
+            "images are numbered by frame."
+        )
+    if (image_t_us[frames] != stamps).any():
+        raise RecordingError(
+            "The stamps of the ground truth (or submission) must be those of the frames that its "
+            f"images are named after: ground truth k is frame {FRAMES_PER_TRUTH} k."
         )

@@ -88,9 +88,7 @@ def test_nothing_of_a_split(tmp_path):
     root = made(tmp_path, "train/zurich_city_04_a")
     with pytest.raises(RecordingError, match="does not hold any of the 5 sequences of tes-valid"):
         find_sequences(root, "tes-validation")
-    with pytest.raises(
-        RecordingError, match="no DSEC split 'val'. Known: train, test, secff-train"
-    ):
+    with pytest.raises(RecordingError, match="no DSEC split 'val'. Known: train, test"):
         find_sequences(root, "val")
 
 

@@ -10,6 +10,8 @@ from reference.pairs import OFFSET_US
 
 from data import RecordingError
 from data.atomic import new_folder
+from data.dsec import DsecRecording
+from data.dsec.stamps import Submission
 from data.dsec.writer import ms_to_idx, write_dsec
 
 # ---- the layout
@@ -124,6 +126,35 @@ def test_no_ground_truth_writes_no_folder(tmp_path, pair):
     assert not (tmp_path / "test_00_a" / "disparity").exists()
 
 
+def test_a_test_sequence_with_csv_and_frame_stamps(tmp_path, pair):
+    frames = 50_000 * np.arange(41)
+    rows = Submission(t_us=frames[[20, 40]], file_index=np.array([20, 40]))
+    nothing = {"disparity": np.empty((0, 48, 64), np.float32), "disparity_t_us": np.empty(0, int)}
+    path = tmp_path / "thun_01_a"
+    write_dsec(path, **(pair | nothing), image_t_us=frames, submission=rows)
+    assert not (path / "disparity").exists()
+    first, second = OFFSET_US + 1_000_000, OFFSET_US + 2_000_000
+    expected = f"# timestamp_us, file_index\n{first}, 20\n{second}, 40\n"
+    assert (path / "thun_01_a.csv").read_text() == expected
+    # As the published check reads it.
+    table = np.loadtxt(path / "thun_01_a.csv", dtype=np.int64, delimiter=",", comments="#")
+    assert table.tolist() == [[first, 20], [second, 40]]
+    with DsecRecording(path) as recording:
+        assert recording.submission.t_us.tolist() == [first, second]
+        assert recording.submission.file_index.tolist() == [20, 40]
+        np.testing.assert_array_equal(recording.image_t_us, frames + OFFSET_US)
+        assert recording.disparity_t_us.size == 0
+
+
+def test_frame_stamps_of_a_train_sequence(tmp_path, pair):
+    frames = 50_000 * np.arange(5)
+    write_dsec(tmp_path / "x", **pair, image_t_us=frames)
+    recording = DsecRecording(tmp_path / "x")
+    named = [int(path.stem) for path in recording.disparity_files]
+    assert named == [0, 2, 4]
+    np.testing.assert_array_equal(recording.image_t_us[named], recording.disparity_t_us)
+
+
 # ---- errors
 
 
@@ -134,6 +165,24 @@ def test_an_existing_folder_is_not_touched(tmp_path, pair):
         write_dsec(target, **pair)
     assert list(tmp_path.iterdir()) == [target]
     assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_t_us": np.array([0, 50_000, 50_000])}, "stamps of the frames must increase"),
+        ({"image_t_us": 50_000 * np.arange(4)}, "are 4 stamps of frames, but image 4 is named"),
+        ({"image_t_us": 50_001 * np.arange(5)}, "ground truth k is frame 2 k"),
+        (
+            {"submission": Submission(t_us=np.array([5]), file_index=np.array([20]))},
+            "test sequence .* has no ground truth",
+        ),
+    ],
+)
+def test_stamps_that_contradict_each_other(tmp_path, pair, change, message):
+    with pytest.raises(RecordingError, match=message):
+        write_dsec(tmp_path / "x", **(pair | change))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_leaves_nothing(tmp_path):
