@@ -113,11 +113,9 @@ class GeneratedWindows(torch.utils.data.Dataset[StereoSample]):
         truth = clip.disparity[k]
         if self.augment:
             views = {c: thin(events, rng) for c, events in views.items()}
-        left, right = (
-            self.encoding(
-                views[c], steps=self.steps, height=self.height, width=self.width,
-                t0_us=stamp - window_us, t1_us=stamp,
-            ) for c in CAMERAS
+        left, right = self.encoding.pair(
+            views["left"], views["right"], steps=self.steps, height=self.height, width=self.width,
+            t0_us=stamp - window_us, t1_us=stamp,
         )  # fmt: skip
         if self.augment:
             left, right, truth = move_rows(left, right, truth, rng)

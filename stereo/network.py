@@ -4,7 +4,6 @@ Shapes: ``T`` steps, ``B`` batch, ``C`` channels, ``D`` disparity planes, ``H, W
 ``h, w`` a third of it. Spiking signals are ``[T, B, C, ...]``.
 """
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -140,11 +139,11 @@ class HybridStereo(nn.Module):
         return upsample_scores(readout, (h * STRIDE, w * STRIDE))[..., :height, :width]
 
     def encode(
-        self, events: Events, *, height: int, width: int, t0_us: int, t1_us: int
-    ) -> Float[Tensor, "T C H W"]:
-        """Return one camera's window ``[t0_us, t1_us)`` as the network wants it."""
-        grid = self.encoding(
-            events, steps=self.config.encoding.steps, height=height, width=width,
+        self, left: Events, right: Events, *, height: int, width: int, t0_us: int, t1_us: int
+    ) -> tuple[Float[Tensor, "T C H W"], Float[Tensor, "T C H W"]]:
+        """Return the window ``[t0_us, t1_us)`` of both cameras as the network wants it."""
+        first, second = self.encoding.pair(
+            left, right, steps=self.config.encoding.steps, height=height, width=width,
             t0_us=t0_us, t1_us=t1_us,
         )  # fmt: skip
-        return torch.from_numpy(np.ascontiguousarray(grid))
+        return torch.from_numpy(first), torch.from_numpy(second)

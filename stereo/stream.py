@@ -76,13 +76,13 @@ def run_windows(
             views = {camera: sliders[camera].window(window) for camera in CAMERAS}
         began = time.perf_counter()
         with watch("encode"):
-            left, right = (_encode(network, recording, views[c], window) for c in CAMERAS)
+            left, right = _encode(network, recording, views, window)
         with watch("network"):
             disparity = _estimate(network, left, right, max_disparity)
         yield WindowResult(
             index=index,
             window=window,
-            events=views["left"],
+            events=views["left"].inside(recording.width, recording.height),
             left=left,
             right=right,
             disparity=disparity,
@@ -109,16 +109,18 @@ class Slider:
         self._until_us: int | None = None
 
     def window(self, window: Window) -> Events:
-        """Return the events of a window whose ends lie no earlier than the last one's."""
+        """Return the events of a window whose ends lie no earlier than the last one's.
+
+        Those off the image are counted but stay: an encoding may split them over its border.
+        """
         recording, start_us = self._recording, window.t0_us
         if self._until_us is not None:
             start_us = max(start_us, self._until_us)
         fresh = recording.events(self._camera, start_us, window.t1_us)
         rectified = recording.rectify(self._camera, fresh)
-        inside = rectified.inside(recording.width, recording.height)
         self.read += len(rectified)
-        self.outside += len(rectified) - len(inside)
-        self._held = _join(self._held.window(window.t0_us, window.t1_us), inside)
+        self.outside += len(rectified) - len(rectified.inside(recording.width, recording.height))
+        self._held = _join(self._held.window(window.t0_us, window.t1_us), rectified)
         self._until_us = window.t1_us
         return self._held
 
@@ -133,17 +135,19 @@ def _join(earlier: Events, later: Events) -> Events:
 
 
 def _encode(
-    network: HybridStereo, recording: Recording, events: Events, window: Window
-) -> Float32[torch.Tensor, "T 1 C H W"]:
-    """Return one camera's window as a batch of one, on the device of the network."""
-    encoded = network.encode(
-        events,
+    network: HybridStereo, recording: Recording, views: Mapping[Camera, Events], window: Window
+) -> tuple[Float32[torch.Tensor, "T 1 C H W"], Float32[torch.Tensor, "T 1 C H W"]]:
+    """Return the window of both cameras, a batch of one each, on the device of the network."""
+    device = next(network.parameters()).device
+    left, right = network.encode(
+        views["left"],
+        views["right"],
         height=recording.height,
         width=recording.width,
         t0_us=window.t0_us,
         t1_us=window.t1_us,
     )
-    return encoded[:, None].to(next(network.parameters()).device)
+    return left[:, None].to(device), right[:, None].to(device)
 
 
 def _estimate(

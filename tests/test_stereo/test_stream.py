@@ -39,7 +39,7 @@ def test_sliding_equals_reading_anew(camera):
     for window in OVERLAPPING:
         slid = slider.window(window)
         raw = recording.events(camera, window.t0_us, window.t1_us)
-        anew = recording.rectify(camera, raw).inside(recording.width, recording.height)
+        anew = recording.rectify(camera, raw)
         assert len(anew) > 0
         for axis in "txyp":
             assert np.array_equal(getattr(slid, axis), getattr(anew, axis))
@@ -85,10 +85,11 @@ def test_both_cameras_share_one_clock():
     recording = FakeRecording()
     network = Remembering()
     result = next(run_windows(recording, network, [Window(t0_us=0, t1_us=50_000)]))
-    for camera, seen in (("left", result.left), ("right", result.right)):
-        events = recording.rectify(camera, recording.events(camera, 0, 50_000))
-        expected = network.encode(events, height=32, width=40, t0_us=0, t1_us=50_000)
-        assert torch.equal(seen[:, 0], expected)
+    views = [recording.rectify(c, recording.events(c, 0, 50_000)) for c in CAMERAS]
+    expected = network.encode(*views, height=32, width=40, t0_us=0, t1_us=50_000)
+    for seen, alone in zip((result.left, result.right), expected, strict=True):
+        assert torch.equal(seen[:, 0], alone)
+    assert len(result.events) == len(views[0].inside(40, 32)) < len(views[0])
 
 
 def test_window_without_events_has_an_estimate():
