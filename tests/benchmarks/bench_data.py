@@ -97,8 +97,8 @@ def encoding_cases(count):
     rng = np.random.default_rng(1)
     moved = Events(t=events.t, x=(events.x + rng.random(count)).astype(np.float32),
                    y=(events.y + rng.random(count)).astype(np.float32), p=events.p)  # fmt: skip
-    columns = [torch.from_numpy(c) for c in
-               (events.t.astype(np.float32), moved.x, moved.y, events.p.astype(np.float32))]  # fmt: skip
+    as_floats = events.t.astype(np.float32), moved.x, moved.y, events.p.astype(np.float32)
+    columns = [torch.from_numpy(column) for column in as_floats]
     identity = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), axis=-1)
     lens = PixelMap(identity.astype(np.float32) + np.float32(0.25))
     kept = np.empty((BINS, 1, HEIGHT, WIDTH), np.float32)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-
 PAUSE_S = 0.03
 """Between two cases: the threads of OpenMP keep spinning for a while after their work."""
 
@@ -111,7 +110,8 @@ def report(title, timings, peers, *, counts=None, as_json=False):
         row = {"case": name, "median_ms": timings.median_ms(name), "best_ms": timings.best_ms(name)}
         if counts:
             row["per_s"] = counts[name] / timings.median_ms(name) * 1e3
-        row["times_as_fast_as"] = {peer: timings.ratio(name, peer) for peer in peers if peer != name}
+        others = [peer for peer in peers if peer != name]
+        row["times_as_fast_as"] = {peer: timings.ratio(name, peer) for peer in others}
         rows.append(row)
     document = {"title": title, "rounds": len(timings.foreign), "rows": rows,
                 "foreign_load": statistics.median(timings.foreign)}  # fmt: skip
