@@ -7,12 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.cameras import PairRecording
+from data.cameras.formats import camera_format
+from data.cameras.hdf5 import holds_two_cameras
 from data.dsec import DsecRecording
+from data.dsec.layout import is_sequence as is_dsec
 from data.errors import RecordingError
 from data.mvsec import MvsecRecording
 from data.mvsec.files import is_sequence
 from data.npz import NpzRecording
-from data.recording import CAMERAS, Recording
+from data.recording import Recording
 
 LISTED = 12
 """How many sequences or files an error lists."""
@@ -35,11 +39,6 @@ class Layout:
     open: Callable[[Path], Recording]
 
 
-def _is_dsec(path: Path) -> bool:
-    # One camera is enough, so that the reader can say that the other is missing.
-    return any((path / "events" / camera).is_dir() for camera in CAMERAS)
-
-
 LAYOUTS = (
     Layout(
         name="npz",
@@ -50,7 +49,7 @@ LAYOUTS = (
     Layout(
         name="dsec",
         signs="a DSEC sequence folder with events/left/events.h5 and events/right/events.h5",
-        matches=_is_dsec,
+        matches=is_dsec,
         open=DsecRecording,
     ),
     Layout(
@@ -58,6 +57,12 @@ LAYOUTS = (
         signs="an MVSEC file <scene>N_data.hdf5, or the folder of one",
         matches=is_sequence,
         open=MvsecRecording,
+    ),
+    Layout(
+        name="pair",
+        signs="an HDF5 file with a left and a right camera (M3ED)",
+        matches=lambda path: path.is_file() and holds_two_cameras(path),
+        open=lambda path: PairRecording(path, path),
     ),
 )
 
@@ -88,8 +93,8 @@ def open_recording(path: str | Path) -> Recording:
 
 def _open_inside(folder: Path) -> Recording:
     """Open the only sequence in a folder of sequences (a data set, or its train or test part)."""
-    near = sorted(child for child in folder.glob("*") if _is_dsec(child))
-    found = near or sorted(child for child in folder.glob("*/*") if _is_dsec(child))
+    near = sorted(child for child in folder.glob("*") if is_dsec(child))
+    found = near or sorted(child for child in folder.glob("*/*") if is_dsec(child))
     if len(found) == 1:
         return DsecRecording(found[0])
     if found:
@@ -109,6 +114,9 @@ def _hint(path: Path) -> str:
     """Return what to give instead of a file that is no recording."""
     if path.name in ("events.h5", "rectify_map.h5"):
         return f"It is one part of a DSEC sequence: give the folder {path.parent.parent.parent}."
+    format_name = camera_format(path)
+    if format_name is not None:
+        return f"It may hold one camera ({format_name}): give the other's file too (--right FILE)."
     return f"Expected {_all_signs()}. Convert it to an .npz first (data/README.md says how)."
 
 

@@ -1,5 +1,6 @@
 """What an inference is asked to do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stereo.errors import StereoError
@@ -19,6 +20,7 @@ class InferOptions:
         max_windows: the first so many windows only; None for all.
         seed: of the global generator of torch, for networks that draw at random; no operation of
             ours does.
+        row_offset: what was measured and corrected between uncalibrated cameras; None otherwise.
 
     Raises:
         StereoError: a length or number below 1.
@@ -32,6 +34,7 @@ class InferOptions:
     max_disparity: int | None = None
     max_windows: int | None = None
     seed: int = 0
+    row_offset: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what gives no estimate."""

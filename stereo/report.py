@@ -78,6 +78,7 @@ def describe(
         "events": dict(last.read) if last else None,
         "dropped_events": dict(recording.dropped),
         "outside_image": dict(last.outside_image) if last else None,
+        "row_offset": None if options.row_offset is None else dict(options.row_offset),
         "outside_windows": _outside_windows(recording, last),
         "accuracy": accuracy.to_json() if accuracy else None,
         "energy": dict(energy),

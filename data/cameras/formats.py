@@ -100,5 +100,15 @@ def read_camera(path: str | Path, camera: Camera) -> CameraEvents:
     )
 
 
+def camera_format(path: Path) -> str | None:
+    """Return the name of the format that a file begins like; None if it is of no known one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(MAGIC_BYTES)
+    except OSError:
+        return None
+    return next((entry.name for entry in CAMERA_FORMATS if head.startswith(entry.magic)), None)
+
+
 def _all_signs() -> str:
     return ", or ".join(entry.signs for entry in CAMERA_FORMATS if entry.signs)

@@ -7,6 +7,7 @@ import numpy as np
 from data.cameras.calibration import read_geometry, stated_resolution
 from data.cameras.columns import CameraEvents
 from data.cameras.formats import read_camera
+from data.cameras.hdf5 import holds_two_cameras
 from data.cameras.memory import MemoryRecording, choose_size
 from data.errors import RecordingError
 from data.recording import CAMERAS, Camera
@@ -20,7 +21,7 @@ class PairRecording(MemoryRecording):
 
     Args:
         left: file of the left camera, any of ``CAMERA_FORMATS``.
-        right: file of the right camera.
+        right: file of the right camera; the same one if it holds both by name (M3ED).
         calibration: calibration file, ``data.cameras.calibration`` lists its kinds; without it
             there is disparity of raw pixels, but no depth.
         width: columns of each sensor.
@@ -75,8 +76,12 @@ def read_cameras(sources: dict[Camera, Path], *, offset_us: int = 0) -> dict[Cam
     """
     if abs(offset_us) >= 2**62:
         raise RecordingError(f"An offset of {offset_us} us is not possible.")
-    if sources["left"].resolve() == sources["right"].resolve():
-        _refuse_one_camera_twice(sources["left"])
+    same = sources["left"].resolve() == sources["right"].resolve()
+    if same and sources["left"].is_file() and not holds_two_cameras(sources["left"]):
+        raise RecordingError(
+            f"{sources['left']} is given for both cameras, but holds one. Give the file of the "
+            "other camera too."
+        )
     cameras: dict[Camera, CameraEvents] = {c: read_camera(sources[c], c) for c in CAMERAS}
     if offset_us:
         # Within int64: times and offset are both below 2**62.
@@ -100,15 +105,3 @@ def pair_name(left: Path, right: Path) -> str:
     if stem != shared.strip("_-. "):
         return left.name.split(".")[0]
     return stem or left.resolve().parent.name or "pair"
-
-
-def _refuse_one_camera_twice(path: Path) -> None:
-    """Refuse one file given for both cameras, unless it holds both by name.
-
-    Raises:
-        RecordingError: the file holds one camera.
-    """
-    raise RecordingError(
-        f"{path} is given for both cameras. Give the file of the other camera; a file that holds "
-        "both is given alone."
-    )

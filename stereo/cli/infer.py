@@ -6,10 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stereo.cli.errors import guarded
+from stereo.cli.recordings import (
+    CalibrationFile,
+    Height,
+    OffsetUs,
+    Right,
+    Sort,
+    Uncalibrated,
+    Width,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from data.rows import RowOffset
     from stereo.infer import Inference
     from stereo.metrics import Accuracy
 
@@ -19,10 +29,17 @@ def infer(
     recording: Annotated[
         Path | None,
         typer.Argument(
-            help="DSEC sequence folder or two-camera .npz file.",
+            help="Recording (DSEC, MVSEC, .npz), or the left camera's file with --right.",
             show_default="the built-in generated recording",
         ),
     ] = None,
+    right: Right = None,
+    calibration: CalibrationFile = None,
+    uncalibrated: Uncalibrated = False,
+    width: Width = None,
+    height: Height = None,
+    offset_us: OffsetUs = 0,
+    sort: Sort = False,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the results.", show_default="stereo-out/NAME"),
@@ -49,14 +66,15 @@ def infer(
     ] = False,
 ) -> None:
     """Estimate disparity and depth: video, images, accuracy and energy."""
-    from data.formats import open_recording
     from stereo.checkpoint import load_network
     from stereo.cli.console import print_json, progress
+    from stereo.cli.recordings import CameraFiles, warn_if_raw
     from stereo.infer import infer as run_inference
     from stereo.options import InferOptions
 
     path, generated = _find(recording)
-    with open_recording(path) as opened:
+    cameras = CameraFiles(path, right, calibration, width, height, offset_us, sort)
+    with cameras.opened(uncalibrated) as (seen, rows):
         options = InferOptions(
             source=str(path),
             network_name=str(run) if run else "shipped",
@@ -66,15 +84,18 @@ def infer(
             max_disparity=max_disparity,
             max_windows=max_windows,
             seed=seed,
+            row_offset=None if rows is None else rows.to_dict(),
         )
         network = load_network(run)
-        folder = out or Path("stereo-out") / opened.name
+        folder = out or Path("stereo-out") / seen.name
         with progress("Estimating", "windows") as advance:
-            inference = run_inference(opened, network, folder, options, advance)
+            inference = run_inference(seen, network, folder, options, advance)
+        if rows is None:
+            warn_if_raw(seen)
     if as_json:
         print_json(inference.document)
     else:
-        _print(inference)
+        _print(inference, rows)
 
 
 def _find(recording: Path | None) -> tuple[Path, bool]:
@@ -89,11 +110,12 @@ def _find(recording: Path | None) -> tuple[Path, bool]:
         return builtin_recording(lambda share: advance(share, 1.0)), True
 
 
-def _print(inference: "Inference") -> None:
+def _print(inference: "Inference", rows: "RowOffset | None") -> None:
     """Print what a person wants to know, at most 100 columns wide."""
     from rich.markup import escape
 
     from stereo.cli.console import result_console
+    from stereo.cli.recordings import describe_rows
 
     console, document = result_console(), inference.document
     console.print(
@@ -111,6 +133,8 @@ def _print(inference: "Inference") -> None:
         if counts:
             words = " and ".join(f"{count:,} {camera}" for camera, count in counts.items())
             console.print(f"Events {why}: {words}")
+    if rows is not None:
+        console.print(describe_rows(rows))
     # The long table first: what one looks for then stands on the last screen.
     console.print()
     console.print(inference.energy.table())
