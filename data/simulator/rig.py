@@ -9,7 +9,9 @@ import numpy.typing as npt
 from data.camera import Calibration, Lens
 from data.recording import Camera
 from data.simulator.kernels import ground_truth
+from data.simulator.rays import kernels as rays_kernels
 from data.simulator.scene import Body, Scene, Shape, surface_points
+from data.simulator.tables import frame_table, pyramid, solid_table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,12 +54,36 @@ class Rig:
         right image, and where the ray meets no body. ``d = f b / z`` exactly.
         """
         seconds = np.array([t_us * 1e-6])
+        if not scene.even_steps:
+            return self._truth(scene, seconds)
         left, right = (scene.pose_table(seconds, self.eye_x_m(c))[0] for c in ("left", "right"))
         out = np.empty((self.height, self.width), np.float32)
         c = self.calibration
         ground_truth(
             left, right, scene.body_table(), c.focal_px, c.cx_px, c.cy_px, c.baseline_m, out
         )
+        return out
+
+    def _truth(self, scene: Scene, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """Return ``disparity`` for scenes of any shape."""
+        frames = np.concatenate(
+            [frame_table(scene, seconds, self.eye_x_m(c)) for c in ("left", "right")]
+        )
+        out = np.empty((self.height, self.width), np.float32)
+        c = self.calibration
+        geometry = np.array([c.focal_px, c.cx_px, c.cy_px, c.baseline_m])
+        rays_kernels.ground_truth(frames, solid_table(scene), geometry, out)
+        return out
+
+    def log_radiance(self, scene: Scene, camera: Camera, t_us: int) -> npt.NDArray[np.float32]:
+        """Return ``[H, W]``, the log radiance that each raw pixel of a camera sees at a time."""
+        texels, starts = pyramid(scene.textures)
+        out = np.empty((self.height, self.width), np.float32)
+        rays_kernels.picture(
+            frame_table(scene, np.array([t_us * 1e-6]), self.eye_x_m(camera)), solid_table(scene),
+            texels, starts, np.array([self.calibration.focal_px, scene.sky]), self.rays(camera),
+            out,
+        )  # fmt: skip
         return out
 
     def fastest_px_per_s(self, scene: Scene, duration_us: int) -> float:

@@ -1,7 +1,7 @@
-"""Textured planes and balls in motion, with their exact geometry at any time.
+"""Textured bodies in motion, with their exact geometry at any time.
 
 Frames: the world frame is the left rectified camera at time zero (x right, y down, z forward,
-meters). The rig moves through it; each object moves on a straight line.
+meters). The rig moves through it; each object moves on a straight line, and on a path if it has one.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from itertools import product
 
 import numpy as np
 import numpy.typing as npt
+
+from data.simulator.path import Path
 
 Vector = tuple[float, float, float]
 Array = npt.NDArray[np.float64]
@@ -25,6 +27,8 @@ class Shape(IntEnum):
     ELLIPSE = 1
     PLANE = 2
     BALL = 3
+    BOX = 4
+    CYLINDER = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +40,13 @@ class Body:
         center: position at time zero, meters.
         velocity: meters per second.
         tilt: rotation vector (radians) of its own axes; a plane without tilt faces the camera.
-        half_size: half extents along its own axes, meters; a ball uses the first as radius and a
-            plane ignores them.
+        half_size: half extents along its own axes, meters; a ball uses the first as radius, a
+            cylinder the first as radius and the second as half its length, a plane ignores them.
         texture: index of the tile.
         texel_m: size of one texel, meters.
+        half_depth: half extent of a box along its third axis, meters.
+        path: motion in six degrees of freedom on top of the velocity; None for none.
+        centered: the middle of the tile lies at the center of the body, as for a picture.
     """
 
     shape: Shape
@@ -49,6 +56,9 @@ class Body:
     half_size: tuple[float, float] = (1.0, 1.0)
     texture: int = 0
     texel_m: float = 0.01
+    half_depth: float = 0.0
+    path: Path | None = None
+    centered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +70,17 @@ class Motion:
         turn: rotation vector per second, radians.
         sway: amplitude in meters.
         sway_hz: frequency of the sway.
+        path: motion in six degrees of freedom on top of all this; None for none.
     """
 
     velocity: Vector = (0.0, 0.0, 0.0)
     turn: Vector = (0.0, 0.0, 0.0)
     sway: Vector = (0.0, 0.0, 0.0)
     sway_hz: float = 1.0
+    path: Path | None = None
 
     def position(self, t_s: Array) -> Array:
-        """Return ``[K, 3]`` positions at times ``[K]`` seconds."""
+        """Return ``[K, 3]`` positions at times ``[K]`` seconds, the path aside."""
         phase = np.sin(2 * np.pi * self.sway_hz * t_s)
         return np.outer(t_s, self.velocity) + np.outer(phase, self.sway)
 
@@ -78,17 +90,22 @@ class Scene:
     """Objects, their textures, and the motion of the rig.
 
     Attributes:
-        bodies: the objects; every ray must meet one of them.
+        bodies: the objects.
         textures: ``[N, TILE, TILE]`` float32 log radiance.
         motion: of the rig.
+        sky: log radiance where a ray meets none of them.
+        even_steps: sample at even times with the first kernels (``kernels.py``), which know neither
+            boxes, cylinders, paths nor the sky. Only for scenes whose results are pinned.
     """
 
     bodies: tuple[Body, ...]
     textures: npt.NDArray[np.float32]
     motion: Motion
+    sky: float = 0.0
+    even_steps: bool = False
 
     def pose_table(self, t_s: Array, eye_x_m: float) -> Array:
-        """Return what the ray tracer needs of each body at each time.
+        """Return what the first ray tracer needs of each body at each time; it ignores paths.
 
         Args:
             t_s: ``[K]`` times, seconds.

@@ -35,9 +35,8 @@ def room(rng: np.random.Generator, rig: Rig) -> Scene:
         bodies.append(_floor(rng, rig, bodies[0].center[2]))
     for _ in range(int(rng.integers(3, 8))):
         bodies.append(_body(rng, rig, float(rng.uniform(far, max(near, far + 4.0)))))
-    return Scene(
-        bodies=tuple(bodies), textures=textures, motion=_motion(rng, rig, far, (0.12, 0.6))
-    )
+    motion = _motion(rng, rig, far, (0.12, 0.6))
+    return Scene(bodies=tuple(bodies), textures=textures, motion=motion, even_steps=True)
 
 
 @scene("toss")
@@ -49,7 +48,7 @@ def toss(rng: np.random.Generator, rig: Rig) -> Scene:
     for _ in range(int(rng.integers(1, 5))):
         disparity = far + float(rng.uniform(0.03, 0.28)) * rig.width
         bodies.append(_body(rng, rig, disparity, speed_px_s=float(rng.uniform(40, 500))))
-    return Scene(bodies=tuple(bodies), textures=textures, motion=Motion())
+    return Scene(bodies=tuple(bodies), textures=textures, motion=Motion(), even_steps=True)
 
 
 @scene("studio")
@@ -63,7 +62,7 @@ def studio(rng: np.random.Generator, rig: Rig) -> Scene:
         speed = float(rng.uniform(0.01, 0.04)) * rig.width
         bodies.append(_body(rng, rig, float(disparity), speed_px_s=speed))
     motion = _motion(rng, rig, far, (0.02, 0.035))
-    return Scene(bodies=tuple(bodies), textures=textures, motion=motion)
+    return Scene(bodies=tuple(bodies), textures=textures, motion=motion, even_steps=True)
 
 
 def _depth(rig: Rig, disparity_px: float) -> float:

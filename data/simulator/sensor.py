@@ -22,8 +22,20 @@ from data.errors import RecordingError
 from data.events import Events
 from data.recording import Camera
 from data.simulator.kernels import pixel_events
+from data.simulator.pixels import kernels as pixel_kernels
 from data.simulator.rig import Rig
 from data.simulator.scene import Scene
+
+NOT_NEGATIVE = (
+    "mismatch", "refractory_us", "leak_hz", "noise_hz", "hot_share", "hot_hz", "bias_off",
+    "cutoff_hz", "shot_hz", "leak_spread", "leak_jitter", "mid_dn",
+)  # fmt: skip
+
+LEAST_THRESHOLD = 0.05
+"""Of a pixel; v2e goes down to 0.01, where one pixel in ten thousand floods the output."""
+
+FLICKER = 0.1
+"""Amplitude of a flickering light, in log radiance."""
 
 ROWS_PER_CALL = 16
 """Rows between two chances to report progress or to be interrupted."""
@@ -43,6 +55,11 @@ class Sensor:
         hot_share: share of pixels that fire without cause at ``hot_hz``.
         hot_hz: their rate.
         bias_off: share of OFF events that this camera suppresses (0 none, 1 all).
+        cutoff_hz: 3 dB bandwidth of the photoreceptor at full light, 0 for no limit.
+        shot_hz: rate of shot noise in darkness, per pixel; a quarter of it in full light.
+        leak_spread: deviation of the logarithm of the leak from pixel to pixel.
+        leak_jitter: relative deviation of the leak from event to event.
+        mid_dn: digital number (0 to 255) of log radiance 0, for what depends on the light.
     """
 
     on_threshold: float = 0.2
@@ -54,6 +71,11 @@ class Sensor:
     hot_share: float = 1e-4
     hot_hz: float = 100.0
     bias_off: float = 0.0
+    cutoff_hz: float = 0.0
+    shot_hz: float = 0.0
+    leak_spread: float = 0.0
+    leak_jitter: float = 0.0
+    mid_dn: float = 64.0
 
     def __post_init__(self) -> None:
         """Refuse thresholds that would emit events without end."""
@@ -62,6 +84,15 @@ class Sensor:
                 "Contrast thresholds must be at least 0.05, got "
                 f"{self.on_threshold} and {self.off_threshold}."
             )
+        rates = {name: getattr(self, name) for name in NOT_NEGATIVE}
+        wrong = {name: rate for name, rate in rates.items() if not 0.0 <= rate < np.inf}
+        if wrong:
+            raise RecordingError(f"A sensor needs finite values of at least 0, got {wrong}.")
+
+    @property
+    def even_steps(self) -> bool:
+        """Whether the first kernels know all that this sensor does."""
+        return not (self.cutoff_hz or self.shot_hz or self.leak_spread or self.leak_jitter)
 
 
 def simulate_camera(
@@ -91,7 +122,7 @@ def simulate_camera(
     """
     samples = max(2, int(np.ceil(duration_us / step_us)) + 1)
     t_us = np.linspace(0.0, duration_us, samples)
-    light = 0.1 * np.sin(2 * np.pi * light_hz * t_us * 1e-6)
+    light = FLICKER * np.sin(2 * np.pi * light_hz * t_us * 1e-6)
     poses = scene.pose_table(t_us * 1e-6, rig.eye_x_m(camera))
     bounds = scene.view_bounds(poses)
     size = (rig.height, rig.width)
@@ -119,6 +150,39 @@ def simulate_camera(
             progress(min(1.0, (row + ROWS_PER_CALL) / rig.height))
     parts.append(_noise(sensor, size, duration_us, rng))
     return _merge(parts, duration_us, sensor.bias_off, rng)
+
+
+def sensor_row(sensor: Sensor, light_hz: float) -> npt.NDArray[np.float64]:
+    """Return the sensor as ``pixels/kernels.py`` lays it out; rates per microsecond."""
+    row = np.zeros(pixel_kernels.SENSOR)
+    row[pixel_kernels.REFRACTORY] = sensor.refractory_us
+    row[pixel_kernels.CUTOFF] = 2 * np.pi * sensor.cutoff_hz * 1e-6
+    row[pixel_kernels.SHOT] = sensor.shot_hz * 1e-6
+    row[pixel_kernels.LEAK_MEAN] = sensor.leak_hz * 1e-6
+    row[pixel_kernels.LEAK_SPREAD] = sensor.leak_spread
+    row[pixel_kernels.LEAK_JITTER] = sensor.leak_jitter
+    row[pixel_kernels.ON_MEAN] = sensor.on_threshold
+    row[pixel_kernels.OFF_MEAN] = sensor.off_threshold
+    row[pixel_kernels.MISMATCH] = sensor.mismatch
+    row[pixel_kernels.LEAST] = LEAST_THRESHOLD
+    row[pixel_kernels.MID_DN] = sensor.mid_dn
+    row[pixel_kernels.BIAS_OFF] = sensor.bias_off
+    row[pixel_kernels.FLICKER] = FLICKER if light_hz else 0.0
+    row[pixel_kernels.FLICKER_RATE] = 2 * np.pi * light_hz * 1e-6
+    return row
+
+
+def stray_events(
+    sensor: Sensor, size: tuple[int, int], duration_us: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Return times and ``2 (row W + column) + polarity`` of events that no light caused.
+
+    Unlike shot noise they leave the pixel as it is. OFF events are lost as the sensor loses them.
+    """
+    times, pixels = _noise(sensor, size, duration_us, rng)
+    keep = (pixels[:, 2] == 1) | (rng.random(times.size) >= sensor.bias_off)
+    columns, rows, polarity = pixels[keep].astype(np.int32).T
+    return times[keep], 2 * (rows * np.int32(size[1]) + columns) + polarity
 
 
 def _noise(

@@ -1,0 +1,1 @@
+"""The adaptive engine: pixels sampled as often as what they see needs."""

@@ -1,0 +1,309 @@
+"""Inner loops of the adaptive engine: what a tile may meet, how fast, and the march through time.
+
+Nothing is compiled with fast math and all chance comes from counters (``pixels/kernels.py``), so
+the results depend neither on the number of threads nor on the order of the work. The layouts of
+frames and bodies are in ``rays/kernels.py``.
+"""
+
+import math
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from data.simulator.pixels.kernels import (
+    BODY,
+    CUTOFF,
+    FLICKER,
+    FLICKER_RATE,
+    LEAK,
+    LEVEL,
+    NEVER,
+    NEXT_SHOT,
+    OFF,
+    ON,
+    READY,
+    REFERENCE,
+    TOLERANCE,
+    advance,
+    light_at,
+    start_pixel,
+)
+from data.simulator.rays.kernels import radiance, tile_radiance
+
+F64 = npt.NDArray[np.float64]
+F32 = npt.NDArray[np.float32]
+I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
+Scene = tuple[F64, F32, I64, F64]
+
+(JUMPS, PIECES, FLOORED, FASTEST, LARGEST, STATISTICS) = range(6)
+"""Statistics: changes of half a threshold within ``_JUMP_US``, pieces of time, chunks of a tile
+whose step was held at the floor, largest motion per step px, largest change per piece in units of
+half a threshold, jumps aside; their number."""
+
+_JUMP_US = 16.0
+_HALF_PX = 0.5
+_SLACK = 1.05
+TILE_ROWS, _TILE_COLUMNS = 8, 16
+"""Pixels that share their steps."""
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def flow(dx: float, dy: float, inverse_z: float, twist: F64, k: int, n: int) -> float:
+    """Return the image speed of a point of a moving body, in focal lengths per us.
+
+    ``twist`` [K, N, 6] is (v, w): a point X of the body moves by ``w x X + v`` in the camera.
+    """
+    vx, vy, vz = twist[k, n, 0], twist[k, n, 1], twist[k, n, 2]
+    wx, wy, wz = twist[k, n, 3], twist[k, n, 4], twist[k, n, 5]
+    turn_z = wx * dy - wy * dx
+    x = (vx - dx * vz) * inverse_z + wy - wz * dy - dx * turn_z
+    y = (vy - dy * vz) * inverse_z + wz * dx - wx - dy * turn_z
+    return math.sqrt(x * x + y * y)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _tile_speed(
+    corners: F64, near: I64, count: int, bounds: F64, frames: F64, twist: F64, first: int,
+    last: int, bodies: F64,
+) -> float:  # fmt: skip
+    """Return the fastest image motion in a tile from instant ``first`` to ``last``.
+
+    ``corners`` is (least dx, largest dx, least dy, largest dy). At a given ray the speed is convex
+    in 1/z, so it is largest at an end of the body's range of depth; a plane has one depth per ray.
+    """
+    fastest = 0.0
+    for j in range(count):
+        n = near[j]
+        for k in (first, last):
+            for corner in range(4):
+                dx, dy = corners[corner & 1], corners[2 + (corner >> 1)]
+                low, high = 1.0 / bounds[n, 5], 1.0 / bounds[n, 4]
+                if bodies[n, 0] <= 2.0:
+                    facing = frames[k, n, 0] * dx + frames[k, n, 1] * dy + frames[k, n, 2]
+                    low = high = min(high, max(low, facing / frames[k, n, 3]))
+                fastest = max(fastest, flow(dx, dy, low, twist, k, n))
+                fastest = max(fastest, flow(dx, dy, high, twist, k, n))
+    return fastest
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _plan(
+    c: int, corners: F64, ticks: F64, chunks: I64, frames: F64, twist: F64, bounds: F64,
+    bodies: F64, view: F64, sensor: F64, least_step_us: float, near: I64, poses: F64,
+    statistics: F64,
+) -> tuple[int, int]:  # fmt: skip
+    """Find what a tile may meet in a chunk and how fast; write the poses at its samples.
+
+    Returns:
+        The number of steps (0: nothing moves), and how many entries of ``near`` are set.
+    """
+    count = 0
+    for n in range(bodies.shape[0]):
+        across = bounds[c, n, 0] <= corners[1] and bounds[c, n, 1] >= corners[0]
+        if across and bounds[c, n, 2] <= corners[3] and bounds[c, n, 3] >= corners[2]:
+            near[count] = n
+            count += 1
+    first, last = chunks[c], chunks[c + 1]
+    length = ticks[last] - ticks[first]
+    speed = _SLACK * view[0] * _tile_speed(
+        corners, near, count, bounds[c], frames, twist, first, last, bodies
+    )  # fmt: skip
+    if speed == 0.0 and sensor[FLICKER] == 0.0:
+        return 0, count
+    wanted = math.ceil(length * max(speed / _HALF_PX, sensor[FLICKER_RATE] * 8.0 / math.pi))
+    steps = int(max(1.0, min(wanted, math.floor(length / least_step_us))))
+    statistics[FLOORED] += 1.0 if steps < wanted else 0.0
+    statistics[FASTEST] = max(statistics[FASTEST], speed * length / steps)
+    ticks_n = last - first
+    for s in range(steps + 1):
+        place = ticks_n * s / steps
+        a = first + min(int(place), ticks_n - 1)
+        share = place - (a - first)
+        for j in range(count):
+            for i in range(12):
+                start = frames[a, near[j], i]
+                poses[s, j, i] = start + (frames[a + 1, near[j], i] - start) * share
+    return steps, count
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _halve(
+    t0: float, l0: float, t1: float, l1: float, poses: F64, s: int, between: F64, seen: I64,
+    places: I64, count: int, scene: Scene, dx: float, dy: float, pixel: F64, sensor: F64,
+    key: int, where: int, found: int, out_t: I64, out_id: I32, stack: F64, statistics: F64,
+) -> int:  # fmt: skip
+    """Advance a pixel from sample ``s - 1`` to ``s``, halving until each change is small.
+
+    Every piece changes the log radiance by less than half the pixel's smaller threshold, or is
+    shorter than ``_JUMP_US``: an edge of a body, where the radiance jumps and no step is short
+    enough. Those are counted. In between only the bodies ``seen`` at the two ends are looked for:
+    ``count`` entries of ``poses``, at ``places``.
+    """
+    bodies, texels, starts, view = scene
+    limit = 0.5 * min(pixel[ON], pixel[OFF])
+    begin, length = t0, t1 - t0
+    stack[0, 0], stack[0, 1], top = t1, l1, 0
+    while top >= 0:
+        t2, l2 = stack[top, 0], stack[top, 1]
+        change = abs(l2 - l0)
+        if change >= limit and t2 - t0 > _JUMP_US:
+            now = 0.5 * (t0 + t2)
+            share = (now - begin) / length
+            for j in range(count):
+                for i in range(12):
+                    pose = poses[s - 1, places[j], i]
+                    between[0, j, i] = pose + (poses[s, places[j], i] - pose) * share
+            level = light_at(sensor, now) + radiance(
+                between, 0, seen, count, bodies, texels, starts, view, dx, dy
+            )
+            top += 1
+            stack[top, 0], stack[top, 1] = now, level
+            continue
+        found = advance(t0, l0, t2, l2, pixel, sensor, key, where, found, out_t, out_id)
+        statistics[PIECES] += 1.0
+        if change >= limit:
+            statistics[JUMPS] += 1.0
+        else:
+            statistics[LARGEST] = max(statistics[LARGEST], change / limit)
+        t0, l0 = t2, l2
+        top -= 1
+    return found
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _seen(near: I64, count: int, first: float, second: float, seen: I64, places: I64) -> int:
+    """List the one or two bodies that are seen (-1: none), and where they stand in ``near``."""
+    number = 0
+    for j in range(count):
+        if near[j] == first or near[j] == second:
+            seen[number], places[number] = near[j], j
+            number += 1
+    return number
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _march_tile(
+    ta: float, tb: float, steps: int, poses: F64, near: I64, count: int, scene: Scene,
+    m: int, width: int, first_where: int, columns: int, dx: F64, dy: F64, scratch: F64,
+    pixels: F64, sensor: F64, key: int, found: int, out_t: I64, out_id: I32, statistics: F64,
+) -> int:  # fmt: skip
+    """Take the ``m`` pixels of a tile, ``columns`` a row, through ``steps`` equal steps.
+
+    ``pixels`` [m, STATE] is the tile's own; ``scratch`` [7, >= m].
+    """
+    bodies, texels, starts, view = scene
+    hit, level = scratch[5], scratch[6]
+    between, stack = np.empty((1, 2, 12)), np.empty((64, 2))
+    seen, places = np.empty(2, np.int64), np.empty(2, np.int64)
+    slow = sensor[CUTOFF] > 0.0
+    t0 = ta
+    for s in range(1, max(1, steps) + 1):
+        t1 = ta + (tb - ta) * s / max(1, steps)
+        if steps > 0:
+            tile_radiance(
+                poses, s, near, count, bodies, texels, starts, view, m, dx, dy, scratch, hit, level
+            )
+            light = light_at(sensor, t1)
+        for i in range(m):
+            l0 = pixels[i, LEVEL]
+            l1 = level[i] + light if steps > 0 else l0
+            on, off = pixels[i, ON], pixels[i, OFF]
+            small = abs(l1 - l0) < 0.5 * min(on, off)
+            rise = l1 + pixels[i, LEAK] * t1 - pixels[i, REFERENCE]
+            idle = not slow and pixels[i, READY] == NEVER and pixels[i, NEXT_SHOT] >= t1
+            if not (small and idle and -off + TOLERANCE < rise < on - TOLERANCE):
+                where = first_where + (i // columns) * width + i % columns
+                if small:
+                    found = advance(
+                        t0, l0, t1, l1, pixels[i], sensor, key, where, found, out_t, out_id
+                    )
+                else:
+                    number = _seen(near, count, pixels[i, BODY], hit[i], seen, places)
+                    found = _halve(
+                        t0, l0, t1, l1, poses, s, between, seen, places, number, scene, dx[i],
+                        dy[i], pixels[i], sensor, key, where, found, out_t, out_id, stack,
+                        statistics,
+                    )  # fmt: skip
+            if steps > 0:
+                pixels[i, LEVEL], pixels[i, BODY] = l1, hit[i]
+        t0 = t1
+    return found
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def play_rows(
+    ticks: F64, chunks: I64, frames: F64, twist: F64, bounds: F64, scene: Scene, rays: F32,
+    first_row: int, fresh: bool, pixels: F64, sensor: F64, key: int, least_step_us: float,
+    out_t: I64, out_id: I32, ends: I64, statistics: F64,
+) -> int:  # fmt: skip
+    """Simulate some rows of one camera; return the number of events, written as far as they fit.
+
+    Shapes: ``ticks`` [K] us; ``chunks`` [C + 1] the ticks between which each chunk lies; ``frames``
+    [K, N, 12]; ``twist`` [K, N, 6]; ``bounds`` [C, N, 6] (x/z, y/z and z, least and largest of
+    each body); ``scene`` bodies, texels, starts and view as ``radiance`` takes them; ``rays``
+    [rows, W, 2]; ``pixels`` [rows W, STATE], tile by tile, drawn anew if ``fresh``; ``ends`` [C]
+    gets the number of events up to the end of each chunk. An event is its time and
+    ``2 (row W + column) + polarity``, in no order within a chunk.
+    """
+    rows, width = rays.shape[0], rays.shape[1]
+    number = scene[0].shape[0]
+    near = np.arange(number)
+    longest = 0.0
+    for c in range(chunks.size - 1):
+        longest = max(longest, ticks[chunks[c + 1]] - ticks[chunks[c]])
+    poses = np.empty((2 + int(longest / least_step_us), number, 12))
+    tiles = (width + _TILE_COLUMNS - 1) // _TILE_COLUMNS
+    corners, scratch = np.empty((tiles, 4)), np.empty((7, rows * _TILE_COLUMNS))
+    across = np.empty((tiles, rows * _TILE_COLUMNS))
+    down = np.empty((tiles, rows * _TILE_COLUMNS))
+    for tile in range(tiles):
+        first = tile * _TILE_COLUMNS
+        columns = min(_TILE_COLUMNS, width - first)
+        for i in range(rows * columns):
+            across[tile, i] = rays[i // columns, first + i % columns, 0]
+            down[tile, i] = rays[i // columns, first + i % columns, 1]
+        here = slice(0, rows * columns)
+        corners[tile, 0], corners[tile, 1] = across[tile, here].min(), across[tile, here].max()
+        corners[tile, 2], corners[tile, 3] = down[tile, here].min(), down[tile, here].max()
+    found = 0
+    for c in range(chunks.size - 1):
+        for tile in range(tiles):
+            first = tile * _TILE_COLUMNS
+            columns = min(_TILE_COLUMNS, width - first)
+            mine = pixels[first * rows : (first + columns) * rows]
+            if fresh and c == 0:
+                _start_tile(
+                    ticks[0], frames, scene, rows * columns, width, first_row * width + first,
+                    columns, across[tile], down[tile], scratch, mine, sensor, key,
+                )  # fmt: skip
+            steps, count = _plan(
+                c, corners[tile], ticks, chunks, frames, twist, bounds, scene[0], scene[3], sensor,
+                least_step_us, near, poses, statistics,
+            )  # fmt: skip
+            found = _march_tile(
+                ticks[chunks[c]], ticks[chunks[c + 1]], steps, poses, near, count, scene,
+                rows * columns, width, first_row * width + first, columns, across[tile],
+                down[tile], scratch, mine, sensor, key, found, out_t, out_id, statistics,
+            )  # fmt: skip
+        ends[c] = found
+    return found
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _start_tile(
+    t_us: float, frames: F64, scene: Scene, m: int, width: int, first_where: int, columns: int,
+    dx: F64, dy: F64, scratch: F64, pixels: F64, sensor: F64, key: int,
+) -> None:  # fmt: skip
+    """Draw the pixels of a tile anew, each at what it sees at the first instant."""
+    bodies, texels, starts, view = scene
+    hit, level = scratch[5], scratch[6]
+    near = np.arange(bodies.shape[0])
+    tile_radiance(
+        frames, 0, near, near.size, bodies, texels, starts, view, m, dx, dy, scratch, hit, level
+    )
+    for i in range(m):
+        where = first_where + (i // columns) * width + i % columns
+        start_pixel(pixels[i], sensor, key, where, t_us, level[i] + light_at(sensor, t_us))
+        pixels[i, BODY] = hit[i]

@@ -1,0 +1,1 @@
+"""Rays, textures, pictures and exact ground truth of scenes."""
