@@ -13,7 +13,8 @@ from data.cameras.hdf5 import holds_two_cameras
 from data.dsec import DsecRecording
 from data.dsec.layout import is_sequence as is_dsec
 from data.errors import RecordingError
-from data.mvsec import MvsecRecording
+from data.mvsec import DdesRecording, MvsecRecording
+from data.mvsec.ddes import is_ddes
 from data.mvsec.files import is_sequence
 from data.npz import NpzRecording
 from data.recording import Recording
@@ -57,6 +58,12 @@ LAYOUTS = (
         signs="an MVSEC file <scene>N_data.hdf5, or the folder of one",
         matches=is_sequence,
         open=MvsecRecording,
+    ),
+    Layout(
+        name="ddes",
+        signs="a folder of MVSEC preprocessed as by DDES, with timestamps.txt, event0 and event1",
+        matches=is_ddes,
+        open=DdesRecording,
     ),
     Layout(
         name="pair",

@@ -27,6 +27,11 @@ PUBLISHED_DIGITS = 2e-5
 """Pixel meters by which a published constant may differ from the matrix it was rounded from."""
 
 
+def canonical(sequence: str) -> str:
+    """Return the name of a sequence as the data set writes it, ``indoor_flying1`` for either."""
+    return re.sub(r"_(\d+)$", r"\1", sequence)
+
+
 def scene_of(sequence: str) -> str:
     """Return the scene of a sequence: its name without the number, ``indoor_flying_2`` too."""
     return re.sub(r"_?\d+$", "", sequence)

@@ -1,6 +1,5 @@
 """Which files make a sequence: data, ground truth and calibration, wherever they were unpacked."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,17 +58,24 @@ def locate(path: Path) -> SequenceFiles:
     name = data.name[: -len(DATA_END)] if data.name.endswith(DATA_END) else data.stem
     scene = scene_of(name)
     truth = data.with_name(name + TRUTH_END)
-    chain = _first(
-        folder / f"camchain-imucam-{scene}.yaml" for folder in _calibration_folders(data, scene)
-    )
     return SequenceFiles(
         name=name,
         scene=scene,
         data=data,
         truth=truth if truth.is_file() else None,
-        chain=chain,
+        chain=find_chain(data, scene),
         maps=_maps(data, scene),
     )
+
+
+def find_chain(data: Path, scene: str) -> Path | None:
+    """Return the calibration of a scene for a file of one of its sequences, None if there is none.
+
+    It is looked for beside the file, where its archive is usually unpacked, and one folder up.
+    """
+    name = f"camchain-imucam-{scene}.yaml"
+    places = (folder / name for folder in _calibration_folders(data, scene))
+    return next((path for path in places if path.is_file()), None)
 
 
 def _data_file(path: Path) -> Path:
@@ -139,7 +145,3 @@ def _maps(data: Path, scene: str) -> dict[str, Path]:
         if maps:
             return maps
     return {}
-
-
-def _first(paths: Iterator[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)

@@ -56,11 +56,47 @@ def nearest_pixel(value):
     return int(math.copysign(math.floor(abs(value) + 0.5), value))
 
 
+def write_ddes(folder, data, truth, fb, maps, *, names=("event0", "event1")):
+    """Convert a native sequence to the layout of DDES, event by event.
+
+    Args:
+        folder: to make.
+        data: the data file.
+        truth: the ground truth file.
+        fb: focal length times baseline.
+        maps: rectification map of each camera.
+        names: of the two event folders.
+    """
+    (folder / "disparity_image").mkdir(parents=True)
+    with h5py.File(truth) as file:
+        depths = file["davis/left/depth_image_rect"][()]
+        stamps = file["davis/left/depth_image_rect_ts"][()].tolist()
+    np.savetxt(folder / "timestamps.txt", stamps, fmt="%f", header="timestamp")
+    for index, depth in enumerate(depths):
+        with np.errstate(invalid="ignore"):
+            image = np.round(7.0 * fb / (depth + 1e-15))
+            image[np.isnan(image) | (image >= 255)] = 255
+        cv2.imwrite(str(folder / "disparity_image" / f"{index:06d}.png"), image.astype(np.uint8))
+    for camera, name in zip(("left", "right"), names, strict=True):
+        (folder / name).mkdir()
+        with h5py.File(data) as file:
+            rows = file[f"davis/{camera}/events"][()].tolist()
+        height, width, _ = maps[camera].shape
+        for index, stamp in enumerate(stamps):
+            kept = []
+            for x, y, t, p in rows:
+                if stamp - 0.05 < t < stamp:
+                    column, row = (nearest_pixel(float(v)) for v in maps[camera][int(y), int(x)])
+                    if 0 <= column < width and 0 <= row < height:
+                        kept.append([t, column, row, p])
+            np.save(folder / name / f"{index:06d}.npy", np.array(kept))
+
+
 def sparse_pixels(rows, rectify_map, stamp_us, *, count, horizon_us, width, height):
     """Return the pixels under the last ``count`` rectified events on the image before a stamp."""
     landed = []
     for t, x, y, _ in rows:
-        if stamp_us - horizon_us < t < stamp_us:
+        if stamp_us - horizon_us <= t < stamp_us:
             column, row = (nearest_pixel(float(v)) for v in rectify_map[y, x])
             if 0 <= column < width and 0 <= row < height:
                 landed.append((row, column))
