@@ -230,46 +230,82 @@ def _corner(
 
 
 @numba.njit(nogil=True, cache=True)
+def _splat(
+    t: I64, x: Pixels, y: Pixels, p: Bool, first: int, stop: int, start: int, t0_us: int,
+    begin: int, slots: int, scale: np.float32, width: int, height: int, pair: F32,
+) -> None:  # fmt: skip
+    """Add the events ``first`` to ``stop - 1`` at float coordinates to ``pair`` [pixels, 2].
+
+    ``x`` and ``y`` begin with the event ``start``. The share of the later bin is
+    ``((t - t0) slots - begin) scale``.
+    """
+    one = np.float32(1.0)
+    flat = pair.reshape(-1)
+    for i in range(first, stop):
+        fx, fy = np.float32(x[i - start]), np.float32(y[i - start])
+        # Written so that NaN is outside too.
+        if not (fx > -1.0 and fy > -1.0 and fx < width and fy < height):
+            continue
+        floor_x, floor_y = math.floor(fx), math.floor(fy)
+        col, row = np.int64(floor_x), np.int64(floor_y)
+        right, lower = fx - np.float32(floor_x), fy - np.float32(floor_y)
+        left, upper = one - right, one - lower
+        sign = one if p[i] else -one
+        late = np.float32((t[i] - t0_us) * slots - begin) * scale * sign
+        early = sign - late
+        if row >= 0 and col >= 0 and row + 1 < height and col + 1 < width:
+            # Both columns and both bins are four neighbors in memory.
+            k = 2 * (row * width + col)
+            flat[k] += early * left * upper
+            flat[k + 1] += late * left * upper
+            flat[k + 2] += early * right * upper
+            flat[k + 3] += late * right * upper
+            k += 2 * width
+            flat[k] += early * left * lower
+            flat[k + 1] += late * left * lower
+            flat[k + 2] += early * right * lower
+            flat[k + 3] += late * right * lower
+        else:
+            _corner(pair, row, col, width, height, early, late, left * upper)
+            _corner(pair, row, col + 1, width, height, early, late, right * upper)
+            _corner(pair, row + 1, col, width, height, early, late, left * lower)
+            _corner(pair, row + 1, col + 1, width, height, early, late, right * lower)
+
+
+@numba.njit(nogil=True, cache=True)
 def fill_trilinear(
     t: I64, x: Pixels, y: Pixels, p: Bool, forward: F32, bounds: I64, first: int, stop: int,
     t0_us: int, length_us: int, width: int, height: int, out: F32, pair: F32, tail: F32,
+    block: F32,
 ) -> None:  # fmt: skip
     """Split events between two bins and the four pixels around a float coordinate.
 
     ``forward`` [rows, cols, 2] is the float coordinate of each raw pixel; if it is empty, ``x`` and
     ``y`` are coordinates themselves. What falls on pixels outside the image is lost. Bins, ``pair``
     and ``tail`` as in ``fill_voxels``.
+
+    Coordinates are looked up for a ``block`` [2, n] of events before these are added: looking up
+    and adding touch memory at random, and one event at a time each would wait for the other.
     """
     slots = out.shape[0] - 1
     scale = np.float32(1.0 / length_us)
-    one = np.float32(1.0)
     for slot in range(first, stop):
         begin = slot * length_us
-        for i in range(bounds[slot], bounds[slot + 1]):
-            if forward.size:
-                row, col = np.int64(y[i]), np.int64(x[i])
-                if row >= forward.shape[0] or col >= forward.shape[1]:
-                    continue
-                fx, fy = forward[row, col, 0], forward[row, col, 1]
-            else:
-                fx, fy = np.float32(x[i]), np.float32(y[i])
-            # Written so that NaN is outside too.
-            if not (fx > -1.0 and fy > -1.0 and fx < width and fy < height):
-                continue
-            floor_x, floor_y = math.floor(fx), math.floor(fy)
-            col, row = np.int64(floor_x), np.int64(floor_y)
-            right, down = fx - np.float32(floor_x), fy - np.float32(floor_y)
-            late = np.float32((t[i] - t0_us) * slots - begin) * scale
-            sign = one if p[i] else -one
-            if slots == 0:
-                late = np.float32(0.0)
-            late *= sign
-            early = sign - late
-            upper, lower = one - down, down
-            _corner(pair, row, col, width, height, early, late, upper * (one - right))
-            _corner(pair, row, col + 1, width, height, early, late, upper * right)
-            _corner(pair, row + 1, col, width, height, early, late, lower * (one - right))
-            _corner(pair, row + 1, col + 1, width, height, early, late, lower * right)
+        if forward.size == 0:
+            _splat(t, x, y, p, bounds[slot], bounds[slot + 1], 0, t0_us, begin, slots, scale,
+                   width, height, pair)  # fmt: skip
+        else:
+            for start in range(bounds[slot], bounds[slot + 1], block.shape[1]):
+                stop_at = min(start + block.shape[1], bounds[slot + 1])
+                for i in range(start, stop_at):
+                    row, col = np.int64(y[i]), np.int64(x[i])
+                    if row < forward.shape[0] and col < forward.shape[1]:
+                        block[0, i - start] = forward[row, col, 0]
+                        block[1, i - start] = forward[row, col, 1]
+                    else:
+                        block[0, i - start] = np.nan
+                _splat(t, block[0], block[1], p, start, stop_at, start, t0_us, begin, slots,
+                       scale, width, height, pair)  # fmt: skip
         image = out[slot]
         for j in range(image.size):
             image[j] = pair[j, 0]

@@ -14,6 +14,9 @@ from data.encode.kernels import F32, add_voxels, fill_sums, fill_trilinear, fill
 from data.encode.threads import Stages, Task, kept, split
 from data.events import Events
 
+BLOCK = 2048
+"""Events whose coordinates are looked up before any is added; their columns fit the L1 cache."""
+
 NO_TAIL = np.empty(0, np.float32)
 
 
@@ -112,7 +115,7 @@ class VoxelTrilinear(Voxel):
             fill_trilinear(
                 window.t, window.x, window.y, window.p, forward, window.bounds, first, stop,
                 int(window.edges[0]), int(window.edges[-1] - window.edges[0]), window.width,
-                window.height, grid, kept("pair", (size, 2)), tail,
+                window.height, grid, kept("pair", (size, 2)), tail, kept("block", (2, BLOCK)),
             )  # fmt: skip
 
         if bins == 1:
