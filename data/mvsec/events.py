@@ -215,8 +215,7 @@ class EventTable:
         return t
 
     def _rows(self, start: int, stop: int) -> Rows:
-        with self._file.reading() as opened:
-            return np.asarray(self._dataset(opened)[start:stop], np.float64)
+        return self._file.rows(self._name, start, stop).astype(np.float64, copy=False)
 
     def _dataset(self, opened: h5py.File) -> h5py.Dataset:
         """Return the dataset, its shape and type checked."""

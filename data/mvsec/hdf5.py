@@ -8,6 +8,8 @@ from typing import Any
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers filters beyond gzip, which copies of the data set use)
+import numpy as np
+import numpy.typing as npt
 
 from data.errors import RecordingError
 
@@ -35,6 +37,7 @@ class Hdf5File:
         self.path = path
         self._file: h5py.File | None = None
         self._process = 0
+        self._kept: dict[str, h5py.Dataset] = {}
 
     @contextmanager
     def reading(self) -> Iterator[h5py.File]:
@@ -44,6 +47,7 @@ class Hdf5File:
         """
         try:
             if self._file is None or self._process != os.getpid():
+                self._kept = {}
                 self._file = h5py.File(self.path, "r", rdcc_nbytes=CHUNK_CACHE)
                 self._process = os.getpid()
             yield self._file
@@ -59,15 +63,31 @@ class Hdf5File:
                 f"truncated or damaged ({size} bytes); copy or download it again."
             ) from error
 
+    def rows(self, name: str, start: int, stop: int) -> npt.NDArray[np.generic]:
+        """Return rows ``[start, stop)`` of a dataset.
+
+        The dataset is looked up once: that takes longer than reading a few rows.
+        """
+        with self.reading() as file:
+            if name not in self._kept:
+                found = find_dataset(file, name)
+                if found is None:
+                    raise RecordingError(
+                        f"There is no {name} in {self.path}. Copy or download the file again."
+                    )
+                self._kept[name] = found
+            return np.asarray(self._kept[name][start:stop])
+
     def close(self) -> None:
         """Close the file; the next read opens it again."""
+        self._kept = {}
         file, self._file = self._file, None
         if file is not None and self._process == os.getpid():
             with suppress(*FAULTS):  # a damaged file may fail to close, too
                 file.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_file": None}
+        return self.__dict__ | {"_file": None, "_kept": {}}
 
 
 def find_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
