@@ -124,7 +124,8 @@ class EventFile:
         stop = min(operator.index(t_us) - self.offset_us, last + 1)
         if start >= stop or count <= 0:
             return Events.empty(), np.empty(0, np.int64)
-        index = self._locate(stop - 1)
+        # The first block that ends at or after the limit: equal times may fill several blocks.
+        index = self._locate(stop) if stop <= last else -(-self.count // self._block) - 1
         found: list[Block] = []
         held = 0
         while True:
