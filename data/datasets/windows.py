@@ -1,6 +1,6 @@
 """Windows of recordings with ground truth at their end, as samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -17,13 +17,14 @@ from data.draws import generator_of
 from data.encode import Encoding
 from data.errors import RecordingError
 from data.events import Events
+from data.identity import code_digest, describe, describe_recording, digest
 from data.pair import encode_pair
 from data.recording import CAMERAS, Recording
 from data.sample import StereoSample
 
 Given = str | Path | Recording | Part
 Tensors = tuple[Float32[np.ndarray, "T C H W"], Float32[np.ndarray, "T C H W"]]
-Frames = tuple[Float32[np.ndarray, "FT C H W"], Float32[np.ndarray, "FT C H W"]]
+Frames = tuple[Float32[np.ndarray, "FT C H1 W1"], Float32[np.ndarray, "FT C H1 W1"]]
 
 
 @runtime_checkable
@@ -141,11 +142,27 @@ class StereoWindows(torch.utils.data.Dataset[StereoSample]):
         part, truth = self._index[int(index)]
         return self._opened[int(part)], int(truth)
 
-    def source(self, index: int) -> Path | Recording:
-        """Return the path of the recording of item ``index``, or the recording that was given."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"Window {index} of {len(self)}.")
-        return self._opened.given(int(self._index[int(index), 0]))
+    def identities(self) -> Iterator[dict[str, Any]]:
+        """Give what each item depends on, in their order; equal means an equal sample.
+
+        Raises:
+            TypeError: a validity, encoding or recording that cannot be described by value.
+        """
+        kinds = [type(self.encoding)] + ([] if self.validity is None else [type(self.validity)])
+        shared = {
+            name: describe(getattr(self, name))
+            for name in ("encoding", "steps", "window_us", "window_events", "frames", "validity",
+                         "augmentations")
+        } | {"code": code_digest(*kinds)}  # fmt: skip
+        if self.augmentations:
+            shared["seed"] = self.seed
+        whole: dict[int, str] = {}
+        for part, truth in self._index:
+            if part not in whole:
+                recording = self._opened[int(part)]
+                given = self._opened.given(int(part))
+                whole[part] = digest(describe_recording(recording, given) | shared)
+            yield {"windows": whole[part], "truth": int(truth)}
 
     def close(self) -> None:
         """Close the recordings that this process has opened; a later read opens them again."""
