@@ -53,19 +53,24 @@ class RowOffset:
         confidence: 0 to 1: the share of the windows that agree within a row, each weighed by how
             far its peak stands out.
         windows: windows that could vote.
+        nearest_px: disparity to which the first number of ``fit`` belongs.
+        fit: how well the views fit each other at each disparity, whole pixels upward from
+            ``nearest_px``: mean correlation of the windows that agree, the best is 1.
     """
 
     offset_px: float
     confidence: float
     windows: int
+    nearest_px: int = 0
+    fit: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, float | int | bool]:
-        """Return the fields for JSON, and whether it is good enough to correct by."""
+        """Return the numbers for JSON, without the curve, and whether to correct by them."""
         return {
             "offset_px": self.offset_px,
             "confidence": self.confidence,
             "windows": self.windows,
-            "corrected": self.reliable,
+            "reliable": self.reliable,
         }
 
     @property
@@ -91,27 +96,32 @@ def estimate_row_offset(
     """
     rows = max(12, recording.height // 12)
     first, last = recording.span_us
-    votes: list[tuple[float, float]] = []
+    near, far = -(recording.width // 10), (2 * recording.width) // 5
+    votes: list[tuple[float, float, F32]] = []
     for index in range(WINDOWS):
         # The middles of equal parts.
         middle = first + (last - first) * (2 * index + 1) // (2 * WINDOWS)
         pair = _pair(recording, middle)
         if pair is not None:
-            vote = _vote(*(_edges(e, recording.width, recording.height) for e in pair), rows=rows)
+            left, right = (_edges(e, recording.width, recording.height) for e in pair)
+            vote = _vote(_correlate(left, right, rows=rows, near=near, far=far))
             if vote is not None:
                 votes.append(vote)
         progress((index + 1) / WINDOWS)
     if not votes:
         return RowOffset(offset_px=0.0, confidence=0.0, windows=0)
-    offsets, weights = np.array(votes).T
+    offsets, weights = np.array([vote[:2] for vote in votes]).T
     answer = _weighted_median(offsets, weights)
     agree = np.abs(offsets - answer) <= 1.0
     if agree.any() and weights[agree].sum() > 0:
         answer = float(np.average(offsets[agree], weights=weights[agree]))
+    fit = np.mean([vote[2] for vote, counts in zip(votes, agree, strict=True) if counts], axis=0)
     return RowOffset(
         offset_px=answer,
         confidence=float(weights[agree].sum() / len(votes)),
         windows=len(votes),
+        nearest_px=near,
+        fit=tuple((fit / max(float(fit.max()), 1e-9)).tolist()),
     )
 
 
@@ -156,13 +166,15 @@ def _edges(events: Events, width: int, height: int) -> F32:
     return np.asarray(narrow - cv2.GaussianBlur(image, (0, 0), WIDE), np.float32)
 
 
-def _vote(left: F32, right: F32, *, rows: int) -> tuple[float, float] | None:
-    """Return the row offset of one window and its weight from 0 to 1; None without structure.
+def _vote(correlation: F32) -> tuple[float, float, F32] | None:
+    """Return the row offset of one window, its weight, and the fit over disparities.
 
-    The weight is how far the best correlation of the other rows stays behind that of the peak.
+    The weight, from 0 to 1, is how far the best correlations of the other rows stay behind that of
+    the peak. None without structure, or with the peak on the border of what was searched.
+
+    Args:
+        correlation: ``[2 R + 1, D]`` over row offsets from -R to R and disparities.
     """
-    width = left.shape[1]
-    correlation = _correlate(left, right, rows=rows, near=-(width // 10), far=(2 * width) // 5)
     profile = correlation.max(axis=1)
     best = int(profile.argmax())
     peak = float(profile[best])
@@ -175,7 +187,9 @@ def _vote(left: F32, right: F32, *, rows: int) -> tuple[float, float] | None:
     bend = before - 2 * peak + after
     # The vertex of the parabola through the peak and its neighbors.
     part = 0.5 * (before - after) / bend if bend < 0 else 0.0
-    return best - rows + part, max(0.0, weight)
+    beside = slice(best - 1, best + 2)
+    fit = np.maximum(correlation[beside].max(axis=0), 0) / peak
+    return best - profile.size // 2 + part, max(0.0, weight), fit
 
 
 def _correlate(left: F32, right: F32, *, rows: int, near: int, far: int) -> F32:

@@ -10,6 +10,7 @@ import typer
 
 from stereo import __version__
 from stereo.cli.infer import infer
+from stereo.cli.inspect import inspect
 from stereo.cli.presets import presets
 from stereo.cli.simulate import simulate
 from stereo.cli.train import train
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (infer, simulate, train, presets):
+for command in (infer, inspect, simulate, train, presets):
     app.command()(command)
 
 

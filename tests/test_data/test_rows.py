@@ -104,7 +104,7 @@ def test_correction_moves_the_rows_of_the_right_view():
     np.testing.assert_array_equal(moved.x, raw.x)
     assert abs(estimate_row_offset(recording).offset_px) < 0.6
     shown = found.to_dict()
-    assert shown["corrected"] is True
+    assert shown["reliable"] is True
     assert shown["offset_px"] == found.offset_px
 
 

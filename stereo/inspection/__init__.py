@@ -1,0 +1,1 @@
+"""What a recording is: the job behind ``stereo inspect``."""
