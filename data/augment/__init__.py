@@ -10,6 +10,7 @@ from data.augment.sensor import (
     ThresholdJitter,
     TimeJitter,
 )
+from data.augment.tonic_step import TonicTransform
 
 __all__ = [
     "Augmentation",
@@ -24,6 +25,7 @@ __all__ = [
     "SwapCameras",
     "ThresholdJitter",
     "TimeJitter",
+    "TonicTransform",
     "VerticalFlip",
     "augment",
 ]

@@ -286,7 +286,6 @@ def test_few_recordings_stay_open(folder, tmp_path):
     names = [dataset[i].meta["recording"] for i in order]
     assert names == ["thun_00_a", "zurich_city_05_a", "thun_00_a", "zurich_city_05_a", "thun_00_a"]
     assert len(dataset._opened._open) == 1
-    assert dataset.source(3) == folder / "zurich_city_05_a"
 
 
 def test_iteration_ends_and_wrong_indices_are_refused(folder):
@@ -295,8 +294,6 @@ def test_iteration_ends_and_wrong_indices_are_refused(folder):
     for index in (-1, 2):
         with pytest.raises(IndexError, match=f"Window {index} of 2"):
             dataset[index]
-        with pytest.raises(IndexError, match=f"Window {index} of 2"):
-            dataset.source(index)
 
 
 # Names and errors
