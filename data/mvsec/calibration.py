@@ -21,7 +21,7 @@ F64 = npt.NDArray[np.float64]
 
 YAML_NAMES: dict[Camera, str] = {"left": "cam0", "right": "cam1"}
 
-MOST_PIXELS = 1 << 25
+MOST_PIXELS = 1 << 22
 """A claimed sensor larger than this is damage: its maps alone would fill the memory."""
 
 SAME_VIEW_PX = 1e-6
@@ -55,7 +55,9 @@ def read_camchain(path: Path) -> CamChain:
         RecordingError: a file that is no YAML, lacks a key, or describes no rectified pair.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # The same as safe_load, ten times as fast where PyYAML was built with its C library.
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        content = yaml.load(path.read_text(encoding="utf-8"), loader)
         return _camchain(content)
     except (
         OSError, yaml.YAMLError, KeyError, TypeError, ValueError, OverflowError, AttributeError,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from data.camera import Calibration
 from data.errors import RecordingError
 from data.events import Events
-from data.mvsec.calibration import read_camchain
+from data.mvsec.calibration import MOST_PIXELS, read_camchain
 from data.mvsec.constants import HEIGHT, INDOOR_FLYING, WIDTH, scene_of
 from data.mvsec.ddes_events import FILE_US, SLACK_US, EventFolder
 from data.mvsec.events import LATEST_S
@@ -197,7 +197,7 @@ def _png_size(path: Path) -> tuple[int, int]:
             f"{DISPARITY_SCALE}; convert the sequence again."
         )
     size = int.from_bytes(head[20:24]), int.from_bytes(head[16:20])
-    if not 0 < size[0] * size[1] <= 1 << 25:
+    if not 0 < size[0] * size[1] <= MOST_PIXELS:
         raise RecordingError(
             f"{path} claims {size[0]} rows and {size[1]} columns. Expected the size of an event "
             "camera; convert the sequence again."

@@ -63,8 +63,7 @@ class DepthFile:
 
     def depth(self, index: int) -> npt.NDArray[np.float32]:
         """Return depth image ``index`` ``[H, W]`` in meters as stored, NaN = none."""
-        with self._file.reading() as file:
-            return np.asarray(self._images(file)[index], np.float32)
+        return np.asarray(self._file.rows(IMAGES, index, index + 1)[0], np.float32)
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
