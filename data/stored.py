@@ -5,6 +5,7 @@ or put on one clock here. Everything is read into memory, 13 bytes per event.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -13,15 +14,26 @@ import numpy as np
 from data.cameras.columns import CameraEvents, Read, Source, from_readers
 from data.cameras.formats import camera_format, read_camera
 from data.cameras.hdf5 import holds_two_cameras
+from data.cameras.npz import names_two_cameras
 from data.dsec.layout import sequence_paths
 from data.errors import RecordingError
-from data.npz import read_pair
 from data.recording import CAMERAS, Camera
 
 
-def stored_cameras(
-    path: str | Path, right: str | Path | None = None
-) -> Mapping[Camera, CameraEvents]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stored:
+    """What is stored.
+
+    Attributes:
+        cameras: those that can be read; at least one.
+        alone: whether the file was made for one camera, so that no other is missing.
+    """
+
+    cameras: Mapping[Camera, CameraEvents]
+    alone: bool = False
+
+
+def stored_cameras(path: str | Path, right: str | Path | None = None) -> Stored:
     """Return what is stored of each camera that can be read at all.
 
     Args:
@@ -29,30 +41,42 @@ def stored_cameras(
         right: file of the right camera.
 
     Raises:
-        RecordingError: nothing of either camera can be read.
+        RecordingError: a file that is named is not there, or nothing can be read.
     """
     path = Path(path).expanduser()
     if right is not None:
-        return _those_that_read({"left": path, "right": Path(right).expanduser()})
+        files: dict[Camera, Path] = {"left": path, "right": Path(right).expanduser()}
+        for file in files.values():
+            if not file.is_file():
+                raise RecordingError(f"There is no file {file}.")
+        return Stored(cameras=_those_that_read(files))
     if path.is_dir():
         found = sequence_paths(path)
         if found is None:
             raise RecordingError(f"{path} holds no events that can be read.")
-        return _those_that_read({c: found.events[c] for c in CAMERAS})
+        return Stored(cameras=_those_that_read({c: found.events[c] for c in CAMERAS}))
     kind = camera_format(path)
-    if kind == "hdf5" and _is_mvsec(path):
-        return {c: _read_mvsec(path, c) for c in CAMERAS if _is_mvsec(path, c)}
-    if kind == "hdf5" and holds_two_cameras(path):
-        return {c: read_camera(path, c) for c in CAMERAS}
-    if kind == "npz":
-        try:
-            return read_pair(path)
-        except RecordingError as error:
-            try:
-                return {"left": read_camera(path, "left")}
-            except RecordingError:
-                raise error from None
-    return {"left": read_camera(path, "left")}
+    if kind == "hdf5" and any(_is_mvsec(path, c) for c in CAMERAS):
+        return Stored(cameras={c: _read_mvsec(path, c) for c in CAMERAS if _is_mvsec(path, c)})
+    if kind in ("hdf5", "npz"):
+        return _of_either(path)
+    return Stored(cameras={"left": read_camera(path, "left")}, alone=True)
+
+
+def _of_either(path: Path) -> Stored:
+    """Return the cameras of a file that may hold both by name, or one without a name."""
+    cameras = _those_that_read(dict.fromkeys(CAMERAS, path))
+    if _names_both(path):
+        return Stored(cameras=cameras)
+    if len(cameras) < len(CAMERAS):
+        return Stored(cameras=cameras)
+    # Reading it as either camera gave the same events: they belong to none by name.
+    return Stored(cameras={"left": cameras["left"]}, alone=True)
+
+
+def _names_both(path: Path) -> bool:
+    """Return whether a file holds a left and a right camera by name."""
+    return holds_two_cameras(path) or names_two_cameras(path)
 
 
 def _those_that_read(files: Mapping[Camera, Path]) -> dict[Camera, CameraEvents]:
@@ -69,7 +93,7 @@ def _those_that_read(files: Mapping[Camera, Path]) -> dict[Camera, CameraEvents]
     return cameras
 
 
-def _is_mvsec(path: Path, camera: Camera = "left") -> bool:
+def _is_mvsec(path: Path, camera: Camera) -> bool:
     """Return whether a file holds a camera in MVSEC's place: N x 4 ``x, y, t_s, p``."""
     try:
         with h5py.File(path, "r") as file:

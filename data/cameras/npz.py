@@ -54,6 +54,16 @@ def read_npz(path: Path, camera: Camera) -> CameraEvents:
     return from_columns(columns, where=where, format_name="npz", size=size)
 
 
+def names_two_cameras(path: Path) -> bool:
+    """Return whether a file is an archive with keys of a left and of a right camera."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            keys = {Path(name).stem.split("_")[0] for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
+    return {"left", "right"} <= keys
+
+
 def load_npz(path: Path) -> Arrays:
     """Return the arrays of an archive, pickled ones refused.
 

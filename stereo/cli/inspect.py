@@ -120,15 +120,15 @@ def _second_look(
                 return list_recordings(path, inside, advance), None
         path = inside[0] if inside else path
     try:
-        cameras = stored_cameras(path, files.right)
+        stored = stored_cameras(path, files.right)
         size = (files.width, files.height) if files.width and files.height else None
         found = inspect_stored(
-            cameras,
+            stored.cameras,
             source=str(files.path),
             right=None if files.right is None else str(files.right),
             name=pair_name(path, files.right) if files.right else path.stem,
-            layout=next(iter(cameras.values())).format,
-            problem=None if set(cameras) == {"left"} and files.right is None else str(error),
+            layout=next(iter(stored.cameras.values())).format,
+            problem=None if stored.alone else str(error),
             size=(int(size[0]), int(size[1])) if size else None,
         )
     except RecordingError:
@@ -228,8 +228,8 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
             )
         )
     if calibration is not None:
-        moved = (f"{_share(v)} {c}" for c, v in calibration["off_image_share"].items())
-        lines.append(("Off the image", f"{', '.join(moved)} of the events, moved by rectification"))
+        moved = (f"{_share(v)} of the {c}" for c, v in calibration["off_image_share"].items())
+        lines.append(("Off the image", f"{' and '.join(moved)} events, by rectification"))
     return lines + _truth(document["ground_truth"])
 
 

@@ -40,7 +40,7 @@ def _of_pair(document: Mapping[str, Any]) -> list[str]:
     if rows is not None and rows["reliable"] and abs(rows["offset_px"]) > ROWS_PX:
         how = (
             "the calibration does not fit these cameras"
-            if document["calibration"]
+            if document["calibration"] is not None
             else "give a calibration (--calibration), or infer with --uncalibrated"
         )
         found.append(f"The right view lies {rows['offset_px']:+.1f} rows off the left one: {how}.")

@@ -59,8 +59,7 @@ def draw(inspection: Inspection, recording: Recording | None = None) -> Picture:
     }
     first = next(iter(panels.values()))
     height, width = first[0].shape[:2]
-    columns = 2
-    frame_width = _MARGIN + columns * (width + _MARGIN)
+    frame_width = _MARGIN + len(panels) * (width + _MARGIN)
     frame_height = _TITLE_HEIGHT + 2 * _CAPTION_HEIGHT + height + _PLOT_HEIGHT + 3 * _MARGIN + 16
     frame = np.empty((frame_height, frame_width, 3), np.uint8)
     frame[:] = CANVAS
@@ -70,14 +69,15 @@ def draw(inspection: Inspection, recording: Recording | None = None) -> Picture:
     put_text(frame, shorten(title, frame_width - 2 * _MARGIN), _MARGIN, 22)
     top = _TITLE_HEIGHT + _CAPTION_HEIGHT
     for camera, (picture, caption) in panels.items():
-        x = _MARGIN if camera == "left" else 2 * _MARGIN + width
+        x = 2 * _MARGIN + width if camera == "right" and len(panels) == 2 else _MARGIN
         shown = picture[:height, :width]
         _draw_lines(shown)
         frame[top : top + shown.shape[0], x : x + shown.shape[1]] = shown
         put_text(frame, shorten(caption, width), x, top - 7, CAMERA_COLORS[camera])
     top += height + _MARGIN + _CAPTION_HEIGHT
     _draw_rates(frame, inspection, _MARGIN, top, width)
-    _draw_disparity(frame, inspection, 2 * _MARGIN + width, top, width)
+    if len(panels) == 2:
+        _draw_disparity(frame, inspection, 2 * _MARGIN + width, top, width)
     return frame
 
 
@@ -135,7 +135,7 @@ def _fit(panel: tuple[UInt8[np.ndarray, "H W 3"], str]) -> tuple[Picture, str]:
     """Return a panel enlarged by a whole number to a legible width, or made smaller."""
     picture, caption = panel
     height, width = picture.shape[:2]
-    scale = max(1, round(_PANEL_WIDTH / width))
+    scale = max(1, min(round(_PANEL_WIDTH / width), 2 * _PANEL_WIDTH // height))
     if scale > 1:
         return picture.repeat(scale, axis=0).repeat(scale, axis=1), caption
     if width > 2 * _PANEL_WIDTH or height > 2 * _PANEL_WIDTH:
