@@ -100,10 +100,10 @@ def open_recording(path: str | Path) -> Recording:
 
 def _open_inside(folder: Path) -> Recording:
     """Open the only sequence in a folder of sequences (a data set, or its train or test part)."""
-    near = sorted(child for child in folder.glob("*") if is_dsec(child))
-    found = near or sorted(child for child in folder.glob("*/*") if is_dsec(child))
+    near = sorted(child for child in folder.glob("*") if _is_sequence_folder(child))
+    found = near or sorted(child for child in folder.glob("*/*") if _is_sequence_folder(child))
     if len(found) == 1:
-        return DsecRecording(found[0])
+        return open_recording(found[0])
     if found:
         names = [str(child.relative_to(folder)) for child in found]
         raise RecordingError(
@@ -115,6 +115,10 @@ def _open_inside(folder: Path) -> Recording:
         f"{folder} is no recording. Looked for {_all_signs()}; the folder holds "
         f"{_some(inside) if inside else 'nothing'}."
     )
+
+
+def _is_sequence_folder(path: Path) -> bool:
+    return path.is_dir() and any(layout.matches(path) for layout in LAYOUTS)
 
 
 def _hint(path: Path) -> str:

@@ -389,6 +389,17 @@ def test_several_sequences_in_a_folder(folder):
         assert recording.disparity_t_us.size == 0
 
 
+@pytest.mark.parametrize("place", ["hall", "indoor/hall"])
+def test_the_only_sequence_of_a_data_set(folder, tmp_path, place):
+    root = tmp_path / "root"
+    (root / place).parent.mkdir(parents=True)
+    folder.rename(root / place)
+    assert open_recording(root).name == NAME
+    shutil.copytree(root / place, (root / place).with_name("other"))
+    with pytest.raises(RecordingError, match="holds 2 sequences. Choose one of them"):
+        open_recording(root)
+
+
 def test_paths_that_are_no_sequence(folder, tmp_path):
     refuse(folder / f"{NAME}_gt.hdf5", "is the ground truth of a sequence, without events. Give")
     refuse(tmp_path / "gone", "There is neither .*gone nor .*gone_data.hdf5")
