@@ -7,7 +7,6 @@ ignored. There is no ground truth in this layout, and no calibration but the one
 """
 
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from data.cameras.calibration import read_geometry
 from data.cameras.columns import CameraEvents, from_columns
 from data.cameras.memory import MemoryRecording, choose_size
 from data.errors import RecordingError
-from data.npz_columns import EXPECTED, camera_columns
+from data.npz_columns import ARCHIVE_ERRORS, EXPECTED, camera_columns
 from data.recording import CAMERAS, Camera
 
 
@@ -94,12 +93,14 @@ def _load(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {Path(name).stem for name in archive.namelist() if name.endswith(".npy")}
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy leaves a file that it opened itself open where the archive is damaged.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in wanted if name in names}
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, KeyError) as error:
+    except ARCHIVE_ERRORS as error:
         raise RecordingError(
-            f"{path} cannot be read as an .npz archive ({error}). The file is truncated, damaged "
-            "or of another kind; copy it again, or write it with numpy.savez_compressed."
+            f"{path} cannot be read as an .npz archive ({' '.join(str(error).split())}). The file "
+            "is truncated, damaged or of another kind; copy it again, or write it with "
+            "numpy.savez_compressed."
         ) from error
     for camera in CAMERAS:
         if camera not in arrays and not any(name.startswith(f"{camera}_") for name in arrays):

@@ -1,5 +1,10 @@
 """Columns of numbers from a file, checked and brought to int64."""
 
+import lzma
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +18,25 @@ EXPECTED = (
     "Expected either two tables 'left' and 'right' of N x 4 columns t_us, x, y, p, or the eight "
     "columns 'left_t', 'left_x', 'left_y', 'left_p', 'right_t', 'right_x', 'right_y', 'right_p'."
 )
+
+ARCHIVE_ERRORS: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
+    SyntaxError,
+    OSError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+)
+"""What ``numpy.load`` raises on damaged archives: of zip, of its filters, of the array headers."""
 
 Column = npt.NDArray[np.int64]
 Arrays = Mapping[str, npt.NDArray[np.generic]]

@@ -19,6 +19,20 @@ from data.recording import CAMERAS, Camera
 PLACES = ("prophesee/{camera}", "{camera}", "{camera}/events", "events/{camera}", "/", "events")
 """Where the events of a camera may lie; places that name the camera come first."""
 
+HDF5_ERRORS: tuple[type[Exception], ...] = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+)
+"""What h5py raises on damaged files."""
+
+MOST_PER_BYTE = 64
+"""Events per byte of a file; beyond it a damaged length would be filled with zeros for hours."""
+
 EXPECTED = (
     "Expected datasets t, x, y, p (whole microseconds and raw pixels) in the root, in 'events', "
     "'prophesee/left' or 'left', or a table 'events' of N x 4 numbers t_us, x, y, p"
@@ -36,9 +50,9 @@ def read_hdf5(path: Path, camera: Camera) -> CameraEvents:
     try:
         with h5py.File(path, "r") as file:
             return _read(path, file, camera)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, RecordingError):
-            raise
+    except RecordingError:
+        raise
+    except HDF5_ERRORS as error:
         raise RecordingError(
             f"{path} cannot be read as HDF5 ({' '.join(str(error).split())}). The file is "
             f"truncated, damaged ({path.stat().st_size} bytes) or needs a filter that is not "
@@ -52,7 +66,7 @@ def holds_two_cameras(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return all(_find(file, named, camera) is not None for camera in CAMERAS)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError):
+    except HDF5_ERRORS:
         return False
 
 
@@ -89,6 +103,11 @@ def _read(path: Path, file: h5py.File, camera: Camera) -> CameraEvents:
         raise RecordingError(f"{path} holds {inside}. {EXPECTED}.")
     node = file[name]
     count, read = _table(node) if isinstance(node, h5py.Dataset) else _columns(path, node)
+    if count > MOST_PER_BYTE * path.stat().st_size:
+        raise RecordingError(
+            f"{path} claims {count} events, but has only {path.stat().st_size} bytes. It is "
+            "damaged, or was not written to its end; copy it again."
+        )
     where = f"the {camera} camera in {path}"
     return from_readers(
         read,

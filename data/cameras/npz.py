@@ -1,7 +1,6 @@
 """``.npz`` files of one camera: columns ``t, x, y, p``, or one table ``events``."""
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy.typing as npt
 
 from data.cameras.columns import CameraEvents, from_columns, stated_size
 from data.errors import RecordingError
+from data.npz_columns import ARCHIVE_ERRORS, camera_columns
 from data.npz_columns import EXPECTED as EXPECTED_PAIR
-from data.npz_columns import camera_columns
 from data.recording import Camera
 
 EXPECTED = (
@@ -71,12 +70,10 @@ def load_npz(path: Path) -> Arrays:
         RecordingError: not an archive, or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy leaves a file that it opened itself open where the archive is damaged.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (
-        zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, KeyError, TypeError,
-        AttributeError, NotImplementedError, RuntimeError, MemoryError,
-    ) as error:  # fmt: skip
+    except ARCHIVE_ERRORS as error:
         raise RecordingError(
             f"{path} cannot be read as an .npz archive ({' '.join(str(error).split())}). The file "
             "is truncated, damaged or of another kind; copy it again, or write it with "
