@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from data.camera import Calibration
 from data.errors import RecordingError
 from data.events import Events
-from data.mvsec.calibration import MOST_PIXELS, read_camchain
+from data.mvsec.calibration import read_camchain
 from data.mvsec.constants import HEIGHT, INDOOR_FLYING, WIDTH, scene_of
 from data.mvsec.ddes_events import FILE_US, SLACK_US, EventFolder
 from data.mvsec.events import LATEST_S
 from data.mvsec.files import find_chain
+from data.png import read_png
 from data.recording import CAMERAS, Camera, Recording, shared_span
 
 EVENT_FOLDERS: dict[Camera, tuple[str, str]] = {
@@ -27,6 +27,8 @@ DISPARITY_SCALE = 7
 
 INVALID = 255
 """Stored number of a pixel without ground truth."""
+
+IMAGE = f"an 8-bit grey PNG, disparity times {DISPARITY_SCALE}, {INVALID} where there is none"
 
 LARGEST_PX = 254.5 / DISPARITY_SCALE
 """What rounds to more than this is stored as invalid."""
@@ -64,11 +66,10 @@ class DdesRecording(Recording):
         stamps = _read_stamps(self.path / "timestamps.txt")
         images = self.path / "disparity_image"
         self._images = images if images.is_dir() else None
+        self.height, self.width = HEIGHT, WIDTH
         if self._images is not None:
             _check_images(self._images, stamps.size)
-        self.height, self.width = (
-            _png_size(images / "000000.png") if self._images else (HEIGHT, WIDTH)
-        )
+            self.height, self.width = read_png(images / "000000.png", wanted=IMAGE).shape
         self._folders = {
             c: EventFolder(_event_folder(self.path, c), stamps, self.width, self.height)
             for c in CAMERAS
@@ -105,20 +106,12 @@ class DdesRecording(Recording):
             count = self.disparity_t_us.size
             raise IndexError(f"{self.name} has {count} ground truths, no {index}.")
         path = self._images / f"{index:06d}.png"
-        if _png_size(path) != (self.height, self.width):
+        stored = read_png(path, wanted=IMAGE)
+        if stored.shape != (self.height, self.width) or stored.dtype != np.uint8:
             raise RecordingError(
-                f"{path} has {_png_size(path)} rows and columns. Expected {self.height} and "
-                f"{self.width} as the first; convert the sequence again."
-            )
-        try:
-            stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            stored = None
-        if stored is None or stored.dtype != np.uint8 or stored.shape != (self.height, self.width):
-            given = "no image" if stored is None else f"{stored.dtype} {stored.shape}"
-            raise RecordingError(
-                f"{path} holds {given}. Expected an 8-bit grey PNG, disparity times "
-                f"{DISPARITY_SCALE}, {INVALID} where there is none; convert the sequence again."
+                f"{path} holds {stored.dtype} numbers in {stored.shape[0]} rows and "
+                f"{stored.shape[1]} columns. Expected {IMAGE}, {self.height} rows and {self.width} "
+                "columns as the first image has; convert the sequence again."
             )
         known = stored != INVALID
         return np.where(known, stored.astype(np.float32) / DISPARITY_SCALE, 0).astype(np.float32)
@@ -182,27 +175,6 @@ def _check_images(folder: Path, count: int) -> None:
             f"{missing[0]:06d}.png. Expected one for each line of timestamps.txt; convert the "
             "sequence again, or remove the folder to work without ground truth."
         )
-
-
-def _png_size(path: Path) -> tuple[int, int]:
-    """Return rows and columns as the header of a PNG claims them, before memory is taken."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(24)
-    except OSError:
-        head = b""
-    if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
-        raise RecordingError(
-            f"{path} is no PNG image. Expected an 8-bit grey PNG, disparity times "
-            f"{DISPARITY_SCALE}; convert the sequence again."
-        )
-    size = int.from_bytes(head[20:24]), int.from_bytes(head[16:20])
-    if not 0 < size[0] * size[1] <= MOST_PIXELS:
-        raise RecordingError(
-            f"{path} claims {size[0]} rows and {size[1]} columns. Expected the size of an event "
-            "camera; convert the sequence again."
-        )
-    return size
 
 
 def _calibration(root: Path) -> Calibration | None:

@@ -273,9 +273,9 @@ def test_no_events_at_all(folder):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((48, 64), np.uint16), "uint16"),
-        (np.zeros((48, 64, 3), np.uint8), "uint8 .48, 64, 3."),
-        (np.zeros((50, 64), np.uint8), "has .50, 64. rows and columns"),
+        (np.zeros((48, 64), np.uint16), "holds uint16 numbers"),
+        (np.zeros((48, 64, 3), np.uint8), "holds a 8-bit color PNG"),
+        (np.zeros((50, 64), np.uint8), "50 rows and 64 columns. Expected"),
     ],
 )
 def test_images_that_are_none(folder, image, message):
@@ -284,7 +284,9 @@ def test_images_that_are_none(folder, image, message):
     with pytest.raises(RecordingError, match=message):
         recording.disparity(2)
     (folder / "disparity_image" / "000002.png").write_bytes(b"no png")
-    with pytest.raises(RecordingError, match="is no PNG image"):
+    with pytest.raises(
+        RecordingError, match="holds no PNG image. Expected an 8-bit grey PNG, disparity times 7"
+    ):
         recording.disparity(2)
 
 

@@ -220,17 +220,6 @@ def test_impossible_depth_is_no_ground_truth(good, tmp_path, number):
         assert (truth > 0).all() == (number in (3e38, 1e-30))
 
 
-@pytest.mark.parametrize("claim", [(1 << 31, 1 << 31), (1, 1 << 30), (0, 5), (HEIGHT, WIDTH + 1)])
-def test_images_that_claim_another_size(good, tmp_path, claim):
-    place = shutil.copytree(good / "generated_hall_1", tmp_path / "generated_hall_1")
-    path = place / "disparity_image" / "000001.png"
-    content = bytearray(path.read_bytes())
-    content[16:20], content[20:24] = (int(side).to_bytes(4) for side in claim[::-1])
-    path.write_bytes(content)
-    with pytest.raises(RecordingError, match="rows and columns|claims"):
-        DdesRecording(place).disparity(1)
-
-
 def test_groups_in_place_of_datasets_and_the_reverse(good, tmp_path):
     for name, key in (("data", "davis/left/events"), ("gt", "davis/left/depth_image_rect"),
                       ("data", "davis"), ("gt", "davis/left/depth_image_rect_ts")):  # fmt: skip
