@@ -105,6 +105,7 @@ class _CameraRun:
         part = slice(first, first + kernels.TILE_ROWS)
         pixels = self._pixels[part].reshape(-1, STATE)
         before = pixels.copy()
+        scratch = _scratch(segment)
         ends = np.empty(segment.chunks.size - 1, np.int64)
         room = self._room
         while True:
@@ -113,7 +114,7 @@ class _CameraRun:
             count = kernels.play_rows(
                 segment.ticks, segment.chunks, segment.frames, segment.twist, segment.bounds,
                 self._world, self._rays[part], first, bool(segment.ticks[0] == 0.0), pixels,
-                self._sensor, self._key, LEAST_STEP_US, times, where, ends, statistics,
+                self._sensor, self._key, LEAST_STEP_US, scratch, times, where, ends, statistics,
             )  # fmt: skip
             if count <= room:
                 break
@@ -208,6 +209,21 @@ def simulate(
         floored=int(total[kernels.FLOORED]),
     )
     return {camera: _events(found[camera], rig.width) for camera in CAMERAS}, steps
+
+
+def _scratch(segment: _Segment) -> kernels.Scratch:
+    """Return the arrays that the kernels work in: they allocate nothing themselves."""
+    bodies = segment.frames.shape[1]
+    longest = float(np.diff(segment.ticks[segment.chunks]).max())
+    return (
+        np.empty((2 + int(longest / LEAST_STEP_US), bodies, 12)),
+        np.empty((kernels.WORK, kernels.TILE_ROWS * kernels.TILE_COLUMNS)),
+        np.empty((1, 2, 12)),
+        np.empty((64, 2)),
+        np.empty(4),
+        np.empty(bodies, np.int64),
+        np.empty((2, 2), np.int64),
+    )
 
 
 def _processors() -> int:

@@ -36,6 +36,7 @@ F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 Scene = tuple[F64, F32, I64, F64]
+Scratch = tuple[F64, F64, F64, F64, F64, I64, I64]
 
 (JUMPS, PIECES, FLOORED, FASTEST, LARGEST, STATISTICS) = range(6)
 """Statistics: changes of half a threshold within ``_JUMP_US``, pieces of time, chunks of a tile
@@ -45,11 +46,14 @@ half a threshold, jumps aside; their number."""
 _JUMP_US = 16.0
 _HALF_PX = 0.5
 _SLACK = 1.05
-TILE_ROWS, _TILE_COLUMNS = 8, 16
+TILE_ROWS, TILE_COLUMNS = 8, 16
 """Pixels that share their steps."""
+WORK = 16
+"""Rows of scratch that a tile needs."""
+_FAR = 1e30
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def flow(dx: float, dy: float, inverse_z: float, twist: F64, k: int, n: int) -> float:
     """Return the image speed of a point of a moving body, in focal lengths per us.
 
@@ -63,7 +67,7 @@ def flow(dx: float, dy: float, inverse_z: float, twist: F64, k: int, n: int) -> 
     return math.sqrt(x * x + y * y)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _tile_speed(
     corners: F64, near: I64, count: int, bounds: F64, frames: F64, twist: F64, first: int,
     last: int, bodies: F64,
@@ -88,7 +92,7 @@ def _tile_speed(
     return fastest
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def _plan(
     c: int, corners: F64, ticks: F64, chunks: I64, frames: F64, twist: F64, bounds: F64,
     bodies: F64, view: F64, sensor: F64, least_step_us: float, near: I64, poses: F64,
@@ -128,7 +132,7 @@ def _plan(
     return steps, count
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def _halve(
     t0: float, l0: float, t1: float, l1: float, poses: F64, s: int, between: F64, seen: I64,
     places: I64, count: int, scene: Scene, dx: float, dy: float, pixel: F64, sensor: F64,
@@ -172,7 +176,7 @@ def _halve(
     return found
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _seen(near: I64, count: int, first: float, second: float, seen: I64, places: I64) -> int:
     """List the one or two bodies that are seen (-1: none), and where they stand in ``near``."""
     number = 0
@@ -183,127 +187,146 @@ def _seen(near: I64, count: int, first: float, second: float, seen: I64, places:
     return number
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+def _window(pixels: F64, i: int, slow: bool, work: F64) -> None:
+    """Note between which levels a pixel stays idle: none if it is blind or low-passed."""
+    low, high = work[8], work[9]
+    on, off = pixels[i, ON], pixels[i, OFF]
+    work[10, i], work[14, i], work[15, i] = 0.5 * min(on, off), pixels[i, LEAK], pixels[i, NEXT_SHOT]
+    if slow or pixels[i, READY] != NEVER:
+        low[i], high[i] = 1.0, -1.0
+    else:
+        low[i] = pixels[i, REFERENCE] - off + TOLERANCE
+        high[i] = pixels[i, REFERENCE] + on - TOLERANCE
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def _march_tile(
-    ta: float, tb: float, steps: int, poses: F64, near: I64, count: int, scene: Scene,
-    m: int, width: int, first_where: int, columns: int, dx: F64, dy: F64, scratch: F64,
-    pixels: F64, sensor: F64, key: int, found: int, out_t: I64, out_id: I32, statistics: F64,
+    ta: float, tb: float, steps: int, poses: F64, near: I64, count: int, scene: Scene, m: int,
+    width: int, first_where: int, columns: int, dx: F64, dy: F64, work: F64, between: F64,
+    stack: F64, seen: I64, pixels: F64, sensor: F64, key: int, found: int, out_t: I64,
+    out_id: I32, statistics: F64,
 ) -> int:  # fmt: skip
     """Take the ``m`` pixels of a tile, ``columns`` a row, through ``steps`` equal steps.
 
-    ``pixels`` [m, STATE] is the tile's own; ``scratch`` [7, >= m].
+    ``pixels`` [m, STATE] is the tile's own; ``work`` [WORK, >= m], ``between``, ``stack`` and
+    ``seen`` are scratch. A pixel whose level stays within its thresholds costs one comparison.
     """
     bodies, texels, starts, view = scene
-    hit, level = scratch[5], scratch[6]
-    between, stack = np.empty((1, 2, 12)), np.empty((64, 2))
-    seen, places = np.empty(2, np.int64), np.empty(2, np.int64)
+    hit, level, before = work[5], work[6], work[7]
+    low, high, limit, busy, leak, due = work[8], work[9], work[10], work[11], work[14], work[15]
     slow = sensor[CUTOFF] > 0.0
+    for i in range(m):
+        before[i] = pixels[i, LEVEL]
+        _window(pixels, i, slow, work)
     t0 = ta
     for s in range(1, max(1, steps) + 1):
         t1 = ta + (tb - ta) * s / max(1, steps)
         if steps > 0:
             tile_radiance(
-                poses, s, near, count, bodies, texels, starts, view, m, dx, dy, scratch, hit, level
+                poses, s, near, count, bodies, texels, starts, view, m, dx, dy, work, hit, level
             )
             light = light_at(sensor, t1)
+            if light != 0.0:
+                for i in range(m):
+                    level[i] += light
+        else:
+            for i in range(m):
+                level[i] = before[i]
         for i in range(m):
-            l0 = pixels[i, LEVEL]
-            l1 = level[i] + light if steps > 0 else l0
-            on, off = pixels[i, ON], pixels[i, OFF]
-            small = abs(l1 - l0) < 0.5 * min(on, off)
-            rise = l1 + pixels[i, LEAK] * t1 - pixels[i, REFERENCE]
-            idle = not slow and pixels[i, READY] == NEVER and pixels[i, NEXT_SHOT] >= t1
-            if not (small and idle and -off + TOLERANCE < rise < on - TOLERANCE):
-                where = first_where + (i // columns) * width + i % columns
-                if small:
-                    found = advance(
-                        t0, l0, t1, l1, pixels[i], sensor, key, where, found, out_t, out_id
-                    )
-                else:
-                    number = _seen(near, count, pixels[i, BODY], hit[i], seen, places)
-                    found = _halve(
-                        t0, l0, t1, l1, poses, s, between, seen, places, number, scene, dx[i],
-                        dy[i], pixels[i], sensor, key, where, found, out_t, out_id, stack,
-                        statistics,
-                    )  # fmt: skip
-            if steps > 0:
-                pixels[i, LEVEL], pixels[i, BODY] = l1, hit[i]
+            rise = level[i] + leak[i] * t1
+            idle = (low[i] < rise) & (rise < high[i]) & (due[i] >= t1)
+            busy[i] = 0.0 if idle & (abs(level[i] - before[i]) < limit[i]) else 1.0
+        for i in range(m):
+            if busy[i] == 0.0:
+                continue
+            where = first_where + (i // columns) * width + i % columns
+            if abs(level[i] - before[i]) < limit[i]:
+                found = advance(
+                    t0, before[i], t1, level[i], pixels[i], sensor, key, where, found, out_t, out_id
+                )
+            else:
+                number = _seen(near, count, pixels[i, BODY], hit[i], seen[0], seen[1])
+                found = _halve(
+                    t0, before[i], t1, level[i], poses, s, between, seen[0], seen[1], number, scene,
+                    dx[i], dy[i], pixels[i], sensor, key, where, found, out_t, out_id, stack,
+                    statistics,
+                )  # fmt: skip
+            _window(pixels, i, slow, work)
+        if steps > 0:
+            for i in range(m):
+                before[i], pixels[i, BODY] = level[i], hit[i]
         t0 = t1
+    for i in range(m):
+        pixels[i, LEVEL] = before[i]
     return found
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+def _start_tile(
+    t_us: float, frames: F64, scene: Scene, near: I64, m: int, width: int, first_where: int,
+    columns: int, dx: F64, dy: F64, work: F64, pixels: F64, sensor: F64, key: int,
+) -> None:  # fmt: skip
+    """Draw the pixels of a tile anew, each at what it sees at the first instant."""
+    bodies, texels, starts, view = scene
+    hit, level = work[5], work[6]
+    for n in range(near.size):
+        near[n] = n
+    tile_radiance(
+        frames, 0, near, near.size, bodies, texels, starts, view, m, dx, dy, work, hit, level
+    )
+    for i in range(m):
+        where = first_where + (i // columns) * width + i % columns
+        start_pixel(pixels[i], sensor, key, where, t_us, level[i] + light_at(sensor, t_us))
+        pixels[i, BODY] = hit[i]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def play_rows(
     ticks: F64, chunks: I64, frames: F64, twist: F64, bounds: F64, scene: Scene, rays: F32,
     first_row: int, fresh: bool, pixels: F64, sensor: F64, key: int, least_step_us: float,
-    out_t: I64, out_id: I32, ends: I64, statistics: F64,
+    scratch: Scratch, out_t: I64, out_id: I32, ends: I64, statistics: F64,
 ) -> int:  # fmt: skip
     """Simulate some rows of one camera; return the number of events, written as far as they fit.
 
     Shapes: ``ticks`` [K] us; ``chunks`` [C + 1] the ticks between which each chunk lies; ``frames``
     [K, N, 12]; ``twist`` [K, N, 6]; ``bounds`` [C, N, 6] (x/z, y/z and z, least and largest of
     each body); ``scene`` bodies, texels, starts and view as ``radiance`` takes them; ``rays``
-    [rows, W, 2]; ``pixels`` [rows W, STATE], tile by tile, drawn anew if ``fresh``; ``ends`` [C]
-    gets the number of events up to the end of each chunk. An event is its time and
-    ``2 (row W + column) + polarity``, in no order within a chunk.
+    [rows, W, 2]; ``pixels`` [rows W, STATE], tile by tile, drawn anew if ``fresh``; ``scratch`` as
+    the engine makes it; ``ends`` [C] gets the number of events up to the end of each chunk. An
+    event is its time and ``2 (row W + column) + polarity``, in no order within a chunk.
     """
     rows, width = rays.shape[0], rays.shape[1]
-    number = scene[0].shape[0]
-    near = np.arange(number)
-    longest = 0.0
-    for c in range(chunks.size - 1):
-        longest = max(longest, ticks[chunks[c + 1]] - ticks[chunks[c]])
-    poses = np.empty((2 + int(longest / least_step_us), number, 12))
-    tiles = (width + _TILE_COLUMNS - 1) // _TILE_COLUMNS
-    corners, scratch = np.empty((tiles, 4)), np.empty((7, rows * _TILE_COLUMNS))
-    across = np.empty((tiles, rows * _TILE_COLUMNS))
-    down = np.empty((tiles, rows * _TILE_COLUMNS))
-    for tile in range(tiles):
-        first = tile * _TILE_COLUMNS
-        columns = min(_TILE_COLUMNS, width - first)
-        for i in range(rows * columns):
-            across[tile, i] = rays[i // columns, first + i % columns, 0]
-            down[tile, i] = rays[i // columns, first + i % columns, 1]
-        here = slice(0, rows * columns)
-        corners[tile, 0], corners[tile, 1] = across[tile, here].min(), across[tile, here].max()
-        corners[tile, 2], corners[tile, 3] = down[tile, here].min(), down[tile, here].max()
+    poses, work, between, stack, corners, near, seen = scratch
+    tiles = (width + TILE_COLUMNS - 1) // TILE_COLUMNS
+    dx, dy = work[12], work[13]
     found = 0
     for c in range(chunks.size - 1):
         for tile in range(tiles):
-            first = tile * _TILE_COLUMNS
-            columns = min(_TILE_COLUMNS, width - first)
-            mine = pixels[first * rows : (first + columns) * rows]
+            first = tile * TILE_COLUMNS
+            columns = min(TILE_COLUMNS, width - first)
+            m, where = rows * columns, first_row * width + first
+            mine = pixels[first * rows : first * rows + m]
+            corners[0], corners[1], corners[2], corners[3] = _FAR, -_FAR, _FAR, -_FAR
+            for row in range(rows):
+                for col in range(columns):
+                    x, y = float(rays[row, first + col, 0]), float(rays[row, first + col, 1])
+                    dx[row * columns + col], dy[row * columns + col] = x, y
+                    corners[0], corners[1] = min(corners[0], x), max(corners[1], x)
+                    corners[2], corners[3] = min(corners[2], y), max(corners[3], y)
             if fresh and c == 0:
                 _start_tile(
-                    ticks[0], frames, scene, rows * columns, width, first_row * width + first,
-                    columns, across[tile], down[tile], scratch, mine, sensor, key,
+                    ticks[0], frames, scene, near, m, width, where, columns, dx, dy, work, mine,
+                    sensor, key,
                 )  # fmt: skip
             steps, count = _plan(
-                c, corners[tile], ticks, chunks, frames, twist, bounds, scene[0], scene[3], sensor,
+                c, corners, ticks, chunks, frames, twist, bounds, scene[0], scene[3], sensor,
                 least_step_us, near, poses, statistics,
             )  # fmt: skip
             found = _march_tile(
-                ticks[chunks[c]], ticks[chunks[c + 1]], steps, poses, near, count, scene,
-                rows * columns, width, first_row * width + first, columns, across[tile],
-                down[tile], scratch, mine, sensor, key, found, out_t, out_id, statistics,
+                ticks[chunks[c]], ticks[chunks[c + 1]], steps, poses, near, count, scene, m, width,
+                where, columns, dx, dy, work, between, stack, seen, mine, sensor, key, found,
+                out_t, out_id, statistics,
             )  # fmt: skip
         ends[c] = found
     return found
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _start_tile(
-    t_us: float, frames: F64, scene: Scene, m: int, width: int, first_where: int, columns: int,
-    dx: F64, dy: F64, scratch: F64, pixels: F64, sensor: F64, key: int,
-) -> None:  # fmt: skip
-    """Draw the pixels of a tile anew, each at what it sees at the first instant."""
-    bodies, texels, starts, view = scene
-    hit, level = scratch[5], scratch[6]
-    near = np.arange(bodies.shape[0])
-    tile_radiance(
-        frames, 0, near, near.size, bodies, texels, starts, view, m, dx, dy, scratch, hit, level
-    )
-    for i in range(m):
-        where = first_where + (i // columns) * width + i % columns
-        start_pixel(pixels[i], sensor, key, where, t_us, level[i] + light_at(sensor, t_us))
-        pixels[i, BODY] = hit[i]

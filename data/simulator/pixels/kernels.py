@@ -36,7 +36,7 @@ TOLERANCE = 1e-6
 """Crossings count from this log difference on, as in ESIM: n thresholds give n events."""
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, forceinline=True)
 def draw(key: int, pixel: int, index: int) -> float:
     """Return a number in (0, 1) that depends on its arguments alone.
 
@@ -58,19 +58,19 @@ def _normal(key: int, pixel: int, index: int) -> float:
     return radius * math.cos(2.0 * math.pi * draw(key, pixel, index + 1))
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def light_at(sensor: F64, t_us: float) -> float:
     """Return the log of the flickering light's brightness."""
     return sensor[FLICKER] * math.sin(sensor[FLICKER_RATE] * t_us) if sensor[FLICKER] else 0.0
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def brightness(sensor: F64, level: float) -> float:
     """Return the share of full light of v2e, ``(I + 20) / 275`` with I from 0 to 255."""
     return (min(255.0, sensor[MID_DN] * math.exp(level)) + 20.0) / 275.0
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def _wait(pixel: F64, sensor: F64, key: int, where: int) -> float:
     """Return the time until the pixel's next candidate for shot noise, exponentially distributed."""
     rate = 0.5 * sensor[SHOT] * (
@@ -80,7 +80,7 @@ def _wait(pixel: F64, sensor: F64, key: int, where: int) -> float:
     return -math.log(draw(key, where, int(pixel[DRAWS]))) / rate
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def start_pixel(pixel: F64, sensor: F64, key: int, where: int, t_us: float, level: float) -> None:
     """Draw what a pixel keeps for life, and a reference anywhere between its thresholds."""
     on = sensor[ON_MEAN] + sensor[MISMATCH] * _normal(key, where, 0)
@@ -98,7 +98,7 @@ def start_pixel(pixel: F64, sensor: F64, key: int, where: int, t_us: float, leve
     pixel[NEXT_SHOT] = t_us + _wait(pixel, sensor, key, where) if sensor[SHOT] > 0.0 else -NEVER
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _emit(
     pixel: F64, sensor: F64, key: int, where: int, now: float, brighter: bool, count: int,
     out_t: I64, out_id: I32,
@@ -114,7 +114,7 @@ def _emit(
     return count + 1
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _cross(
     t0: float, m0: float, t1: float, m1: float, pixel: F64, sensor: F64, key: int, where: int,
     count: int, out_t: I64, out_id: I32,
@@ -155,7 +155,7 @@ def _cross(
     return count
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _smooth(
     t0: float, l0: float, t1: float, l1: float, pixel: F64, sensor: F64, key: int, where: int,
     count: int, out_t: I64, out_id: I32,
@@ -187,7 +187,7 @@ def _smooth(
     return count
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def advance(
     t0: float, l0: float, t1: float, l1: float, pixel: F64, sensor: F64, key: int, where: int,
     count: int, out_t: I64, out_id: I32,

@@ -26,7 +26,7 @@ _TINY = 1e-12
 _GRAZING = 0.02
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _round_hit(
     shape: float, a1: float, a2: float, a3: float, o1: float, o2: float, o3: float,
     radius: float, half: float,
@@ -48,7 +48,7 @@ def _round_hit(
     return (z, abs(a2)) if p1 * p1 + p3 * p3 <= radius * radius else (_FAR, 1.0)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _box_hit(
     a1: float, a2: float, a3: float, o1: float, o2: float, o3: float,
     h1: float, h2: float, h3: float,
@@ -70,7 +70,7 @@ def _box_hit(
     return z, 2 if a3 > 0.0 else 5, abs(a3)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _solid_hit(
     frames: F64, s: int, j: int, bodies: F64, n: int, dx: float, dy: float, best: float
 ) -> tuple[float, float, float, float]:
@@ -111,7 +111,7 @@ def _solid_hit(
     return z, p1 + apart, p2, cosine
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def cast(
     frames: F64, s: int, near: I64, count: int, bodies: F64, dx: float, dy: float
 ) -> tuple[float, int, float, float, float]:
@@ -145,7 +145,7 @@ def cast(
     return best, hit, best_u, best_v, best_cosine
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def _bilinear(texels: F32, start: int, size: int, u: float, v: float) -> float:
     """Return the value of a periodic tile at (u, v) texels of its own."""
     u_floor, v_floor = math.floor(u), math.floor(v)
@@ -159,7 +159,7 @@ def _bilinear(texels: F32, start: int, size: int, u: float, v: float) -> float:
     return top + (bottom - top) * v_part
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
 def shade(
     bodies: F64, texels: F32, starts: I64, n: int, u: float, v: float, footprint: float
 ) -> float:
@@ -186,7 +186,7 @@ def shade(
     return fine + (coarse - fine) * share
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def radiance(
     frames: F64, s: int, near: I64, count: int, bodies: F64, texels: F32, starts: I64,
     view: F64, dx: float, dy: float,
@@ -199,7 +199,7 @@ def radiance(
     return shade(bodies, texels, starts, n, u, v, footprint)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def _flat_tile(
     frames: F64, s: int, j: int, bodies: F64, n: int, m: int, dx: F64, dy: F64, z: F64, u: F64,
     v: F64, cosine: F64, hit: F64,
@@ -208,16 +208,16 @@ def _flat_tile(
     f0, f1, f2, fo = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
     g0, g1, g2, go = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
     h0, h1, h2, ho = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
-    half_u, half_v, body = bodies[n, 1], bodies[n, 2], float(n)
+    per_u, per_v, body = 1.0 / bodies[n, 1], 1.0 / bodies[n, 2], float(n)
     if bodies[n, 0] == _PLANE:
-        half_u = half_v = _FAR
+        per_u = per_v = 0.0
     round_one = bodies[n, 0] == _ELLIPSE
     for i in range(m):
         facing = f0 * dx[i] + f1 * dy[i] + f2
         depth = fo / facing
         across = depth * (g0 * dx[i] + g1 * dy[i] + g2) - go
         down = depth * (h0 * dx[i] + h1 * dy[i] + h2) - ho
-        u_share, v_share = across / half_u, down / half_v
+        u_share, v_share = across * per_u, down * per_v
         square = max(abs(u_share), abs(v_share))
         radius = u_share * u_share + v_share * v_share
         size = radius if round_one else square
@@ -229,7 +229,7 @@ def _flat_tile(
         hit[i] = body if met else hit[i]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def _solid_tile(
     frames: F64, s: int, j: int, bodies: F64, n: int, m: int, dx: F64, dy: F64, z: F64, u: F64,
     v: F64, cosine: F64, hit: F64, inside: F64,
@@ -257,7 +257,7 @@ def _solid_tile(
                 z[i], u[i], v[i], cosine[i], hit[i] = found, across, down, slant, float(n)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
 def tile_radiance(
     frames: F64, s: int, near: I64, count: int, bodies: F64, texels: F32, starts: I64, view: F64,
     m: int, dx: F64, dy: F64, work: F64, hit: F64, out: F64,
