@@ -64,3 +64,33 @@ def random_tile(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     mixed = share * noise + (1.0 - share) * shapes
     tile = rng.uniform(-0.7, 0.7) + contrast * mixed / float(mixed.std())
     return tile.astype(np.float32)
+
+
+def repeating_tile(rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return stripes, checks, dots or bricks that repeat a whole number of times per tile.
+
+    Edges are softened over about a texel; a faint noise keeps real walls' imperfection.
+
+    Returns:
+        ``[TILE, TILE]`` float32 log radiance around a random mean.
+    """
+    kind = int(rng.integers(4))
+    across, down = (int(n) for n in rng.choice([16, 32], 2))
+    y, x = np.mgrid[0:TILE, 0:TILE] / TILE
+    u, v = np.sin(2 * np.pi * across * x), np.sin(2 * np.pi * down * y)
+    if kind == 0:
+        pattern = u if rng.random() < 0.5 else v
+    elif kind == 1:
+        pattern = u * v
+    elif kind == 2:
+        pattern = np.cos(2 * np.pi * across * x) + np.cos(2 * np.pi * down * y) - 0.8
+    else:
+        # Bricks: every other course is moved by half a brick; the joints are dark.
+        course = np.floor(down * y)
+        along = (across / 2 * x + 0.5 * (course % 2)) % 1.0
+        joint = np.maximum(np.abs(along - 0.5) - 0.42, np.abs(down * y - course - 0.5) - 0.38)
+        pattern = -joint * 6.0
+    soft = np.tanh(1.5 * pattern)
+    tile = (soft - soft.mean()) / max(float(soft.std()), 1e-6)
+    tile = rng.uniform(-0.5, 0.5) + rng.uniform(0.4, 0.8) * (tile + 0.08 * noise_tile(rng, 1.0))
+    return tile.astype(np.float32)
