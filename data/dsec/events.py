@@ -63,6 +63,7 @@ class EventFile:
         self.path = path
         self._sensor = width, height
         self._file: h5py.File | None = None
+        self._columns: tuple[h5py.Dataset, ...] = ()
         self._process = 0
         self._owner = next(OWNERS)
         self._table: I64 | None = None
@@ -104,11 +105,15 @@ class EventFile:
             return Events.empty(), np.empty(0, np.int64)
         index = self._locate(t0)
         found: list[Block] = []
-        while True:
-            found.append(self._get(index, before=found[-1] if found else None))
-            if found[-1].last >= t1 or found[-1].stop == self.count:
-                return self._join(found, t0, t1)
-            index += 1
+        try:
+            while True:
+                found.append(self._get(index))
+                self._check_order(found[-2:])
+                if found[-1].last >= t1 or found[-1].stop == self.count:
+                    return self._join(found, t0, t1)
+                index += 1
+        finally:
+            SHARED.release(found)
 
     def last(self, t_us: int, count: int, start_us: int) -> tuple[Events, I64]:
         """Return the last ``count`` events on the sensor with ``start_us <= t < t_us``.
@@ -128,45 +133,42 @@ class EventFile:
         index = self._locate(stop) if stop <= last else -(-self.count // self._block) - 1
         found: list[Block] = []
         held = 0
-        while True:
-            block = self._get(index)
-            if found:
-                self._check_order(block, found[0])
-            found.insert(0, block)
-            held += int(_before(block.t, stop) - _before(block.t, start))
-            if held >= count or block.first < start or index == 0:
-                break
-            index -= 1
-        events, outside = self._join(found, start, stop)
-        cut = max(0, len(events) - count)
-        events = events.take(slice(cut, len(events)))
-        if cut and len(events):
-            outside = outside[outside >= events.t[0]]
-        return events, outside
+        try:
+            while True:
+                found.insert(0, self._get(index))
+                self._check_order(found[:2])
+                held += _before(found[0].t, stop) - _before(found[0].t, start)
+                if held >= count or found[0].first < start or index == 0:
+                    break
+                index -= 1
+            events, outside = self._join(found, start, stop)
+        finally:
+            SHARED.release(found)
+        events = events.take(slice(max(0, len(events) - count), len(events)))
+        return events, outside[outside >= events.t[0]] if len(events) == count else outside
 
     def blocks(self) -> Iterator[Block]:
-        """Give all blocks in order, each read now and kept by nobody.
+        """Give all blocks in order; what one holds is gone when the next one is asked for.
 
         Raises:
             RecordingError: unreadable data or unsorted times.
         """
-        before: Block | None = None
+        before: list[Block] = []
         for index in range(-(-self.count // self._block)):
-            block = self._read(index)
-            if before is not None:
-                self._check_order(before, block)
+            block = self._read(index, before[0].buffer if before else None)
+            self._check_order([*before, block])
             yield block
-            before = block
+            before = [block]
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
         if self._file is not None and self._process == os.getpid():
             self._file.close()
-        self._file = None
+        self._file, self._columns = None, ()
         SHARED.forget(self._owner)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_file": None, "_table": None}
+        return self.__dict__ | {"_file": None, "_columns": (), "_table": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -181,6 +183,7 @@ class EventFile:
                     "of the right camera; stereo needs both cameras."
                 )
             self._file = open_hdf5(self.path, cache_bytes=self._cache_bytes)
+            self._columns = ()
             self._process = os.getpid()
         return self._file
 
@@ -193,6 +196,7 @@ class EventFile:
         tries = 0
         while low < high:
             block = self._get(probe)
+            SHARED.release([block])  # only its ends are looked at
             tries += 1
             if block.last < t:
                 low, near = probe + 1, probe + 1
@@ -224,36 +228,41 @@ class EventFile:
             self._table = table
         return self._table
 
-    def _get(self, index: int, before: Block | None = None) -> Block:
-        """Return a block, kept or read; it must not begin before its predecessor ends."""
-        block = SHARED.get(self._owner, index)
+    def _get(self, index: int) -> Block:
+        """Return a block, kept or read; it must be released."""
+        block = SHARED.get((self._owner, index))
         if block is None:
             block = self._read(index)
-            SHARED.put(self._owner, index, block)
-        if before is not None:
-            self._check_order(before, block)
+            SHARED.put(block)
         return block
 
-    def _read(self, index: int) -> Block:
-        """Read and check one block."""
+    def _read(self, index: int, buffer: npt.NDArray[np.uint8] | None = None) -> Block:
+        """Read and check one block, into ``buffer`` if that is given."""
         start = index * self._block
         stop = min(start + self._block, self.count)
         with readable(self.path):
             file = self._opened()
-            t, x, y, p = (_rows(file[name], start, stop) for name in COLUMNS)
+            if not self._columns:
+                # Kept open: HDF5 forgets where the chunks lie whenever a dataset is closed.
+                self._columns = tuple(file[name] for name in COLUMNS)
+            row_bytes = sum(column.dtype.itemsize for column in self._columns)
+            if buffer is None:
+                buffer = SHARED.buffer(self._block * row_bytes)
+            t, x, y, p = _rows(self._columns, start, stop, buffer)
         back = t[1:] < t[:-1]
         if back.any():
             row = int(np.argmax(back))
             raise self._unsorted(start + row + 1, int(t[row + 1]), int(t[row]))
-        first, last = int(t[0]), int(t[-1])
-        inside = _inside(x, self._sensor[0]) & _inside(y, self._sensor[1])
-        outside = t[~inside]
-        if outside.size:
+        first, last, outside = int(t[0]), int(t[-1]), t[:0]
+        if not (_all_inside(x, self._sensor[0]) and _all_inside(y, self._sensor[1])):
+            inside = (x >= 0) & (x < self._sensor[0]) & (y >= 0) & (y < self._sensor[1])
+            outside = t[~inside]
             t, x, y, p = t[inside], x[inside], y[inside], p[inside]
+        plain = p.dtype == np.uint8 and (p.size == 0 or int(p.max()) <= 1)
         return Block(
-            start=start, stop=stop, first=first, last=last, t=t,
-            x=x.astype(np.uint16, copy=False), y=y.astype(np.uint16, copy=False), p=p > 0,
-            outside=outside,
+            key=(self._owner, index), start=start, stop=stop, first=first, last=last,
+            t=t, x=x.astype(np.uint16, copy=False), y=y.astype(np.uint16, copy=False),
+            p=p.view(np.bool_) if plain else p > 0, outside=outside, buffer=buffer,
         )  # fmt: skip
 
     def _join(self, blocks: list[Block], t0: int, t1: int) -> tuple[Events, I64]:
@@ -272,9 +281,10 @@ class EventFile:
         # Every block is sorted, and so is their row: nothing is left to be checked.
         return Events.trusted(t=t, x=x, y=y, p=p), outside
 
-    def _check_order(self, before: Block, after: Block) -> None:
+    def _check_order(self, pair: list[Block]) -> None:
         """Refuse a block that begins before its predecessor ends."""
-        if after.first < before.last:
+        before, after = pair[0], pair[-1]
+        if len(pair) == 2 and after.first < before.last:
             raise self._unsorted(after.start, after.first, before.last)
 
     def _unsorted(self, index: int, time: int, before: int) -> RecordingError:
@@ -328,17 +338,32 @@ def _offset(path: Path, file: h5py.File) -> int:
     return int(np.asarray(dataset[()]).reshape(-1)[0])
 
 
-def _rows(dataset: h5py.Dataset, start: int, stop: int) -> npt.NDArray[np.integer]:
-    """Return part of a column in its own type: HDF5 converts more slowly than NumPy."""
-    rows = np.empty(stop - start, dataset.dtype)
-    dataset.read_direct(rows, np.s_[start:stop])
-    return rows
+def _rows(
+    columns: tuple[h5py.Dataset, ...], start: int, stop: int, buffer: npt.NDArray[np.uint8]
+) -> list[npt.NDArray[Any]]:
+    """Read part of the columns, each in its own type, into one piece of memory.
+
+    HDF5 converts types more slowly than NumPy, and h5py's own selections take longer than reading
+    a block from memory.
+    """
+    memory = h5py.h5s.create_simple((stop - start,))
+    parts: dict[int, npt.NDArray[Any]] = {}
+    place = 0
+    # The widest first, so that each begins at a multiple of its width.
+    for which in sorted(range(len(columns)), key=lambda c: -columns[c].dtype.itemsize):
+        column = columns[which].id
+        size = (stop - start) * column.dtype.itemsize
+        parts[which] = buffer[place : place + size].view(column.dtype)
+        place += size
+        rows = column.get_space()
+        rows.select_hyperslab((start,), (stop - start,))
+        column.read(memory, rows, parts[which])
+    return [parts[which] for which in range(len(columns))]
 
 
-def _inside(places: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.bool_]:
-    """Return which columns or rows are on a sensor with ``size`` of them."""
-    below = places < size
-    return below if places.dtype.kind != "i" else below & (places >= 0)
+def _all_inside(places: npt.NDArray[np.integer], size: int) -> bool:
+    """Return whether all columns or rows are on a sensor with ``size`` of them."""
+    return int(places.max()) < size and (places.dtype.kind == "u" or int(places.min()) >= 0)
 
 
 def _before(times: npt.NDArray[np.integer], t: int) -> int:

@@ -1,11 +1,14 @@
 """Reader of one DSEC sequence, in any of the arrangements of ``layout.py`` and any sensor size."""
 
+import warnings
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from data.dsec.cache import CacheUnusableError, cached_events, event_cache_folder
+from data.dsec.cached import CachedEvents
 from data.dsec.calibration import read_calibration, read_cam_to_lidar
 from data.dsec.events import EventFile
 from data.dsec.layout import SequencePaths, sequence_paths
@@ -28,6 +31,9 @@ class DsecRecording(Recording):
 
     Args:
         path: the folder of the sequence, or its paths as ``find_sequences`` returns them.
+        cache: True keeps the unpacked events in the user's cache folder (``cache.py``), a path
+            keeps them there; filled at the first opening, 9 bytes per event. Where the cache cannot
+            be used the recording is read without it, with a warning.
 
     Attributes:
         paths: where its files lie.
@@ -35,6 +41,7 @@ class DsecRecording(Recording):
             grows by 2 from one to the next.
         map_sources: the file behind each rectify map: ``cam_to_cam.yaml`` where ``rectify_map.h5``
             is missing.
+        cache_problems: why a camera's events do not come from the cache that was asked for.
 
     Raises:
         RecordingError: a missing, damaged or contradictory file. Missing calibration is no error:
@@ -43,7 +50,9 @@ class DsecRecording(Recording):
 
     layout = "dsec"
 
-    def __init__(self, path: str | Path | SequencePaths) -> None:
+    def __init__(
+        self, path: str | Path | SequencePaths, *, cache: bool | str | Path | None = None
+    ) -> None:
         self.paths = path if isinstance(path, SequencePaths) else _paths(Path(path).expanduser())
         self.path = self.paths.folder
         self.name = self.paths.name
@@ -57,10 +66,8 @@ class DsecRecording(Recording):
         self.height, self.width = self._sources.height, self._sources.width
         self.map_sources = dict(self._sources.sources)
         self._maps: dict[Camera, npt.NDArray[np.float32]] = {}
-        self._files = {
-            camera: EventFile(self.paths.events[camera], self.width, self.height)
-            for camera in CAMERAS
-        }
+        self.cache_problems: dict[Camera, str] = {}
+        self._files = {camera: self._open_events(camera, cache) for camera in CAMERAS}
         self.span_us = shared_span(self.path, {c: f.ends_us for c, f in self._files.items()})
         yaml_path = self.paths.calibration
         self.calibration = None if yaml_path is None else read_calibration(yaml_path)
@@ -140,6 +147,24 @@ class DsecRecording(Recording):
         """
         path = self.paths.cam_to_lidar
         return None if path is None else read_cam_to_lidar(path)
+
+    def _open_events(
+        self, camera: Camera, cache: bool | str | Path | None
+    ) -> EventFile | CachedEvents:
+        """Open the events of a camera, through the cache if that is wanted and possible."""
+        path = self.paths.events[camera]
+        if cache is not None and cache is not False:
+            folder = event_cache_folder() if cache is True else Path(cache).expanduser()
+            try:
+                return cached_events(path, self.width, self.height, folder)
+            except CacheUnusableError as error:
+                self.cache_problems[camera] = str(error)
+                warnings.warn(
+                    f"The {camera} events of {self.name} are read without the cache: {error}",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+        return EventFile(path, self.width, self.height)
 
     def close(self) -> None:
         """Release the files; a later read opens them again."""

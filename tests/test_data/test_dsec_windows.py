@@ -248,34 +248,59 @@ def test_unpacked_events_stay_within_the_budget(tmp_path, monkeypatch):
     for start in range(0, 300_000, 30_000):
         check(recording, left, 0, start, start + 7_000)
         check(other, left, 0, start, start + 1_000)
+        recording.last_events("left", start + 20_000, 300)
         assert 0 < kept.held_bytes <= 20_000
+        assert not kept._uses
     recording.close()
     other.close()
     assert kept.held_bytes == 0
 
 
-def test_the_block_cache_forgets_the_oldest():
-    def block(size):
-        nothing = np.empty(0, np.uint16)
-        return blocks.Block(
-            start=0, stop=1, first=0, last=0, t=np.empty(0, np.uint32), x=nothing, y=nothing,
-            p=np.zeros(size, bool), outside=np.empty(0, np.uint32),
-        )  # fmt: skip
+def block(index, size):
+    nothing = np.empty(0, np.uint16)
+    return blocks.Block(
+        key=(1, index), start=0, stop=1, first=0, last=0, t=np.empty(0, np.uint32), x=nothing,
+        y=nothing, p=np.zeros(0, bool), outside=np.empty(0, np.uint32),
+        buffer=np.zeros(size, np.uint8),
+    )  # fmt: skip
 
+
+def test_the_block_cache_forgets_the_oldest():
     cache = blocks.BlockCache(100)
-    for index in range(4):
-        cache.put(1, index, block(30))
-        cache.get(1, 0)
-    assert [cache.get(1, index) is not None for index in range(4)] == [True, False, True, True]
+    made = [block(index, 30) for index in range(4)]
+    for one in made:
+        cache.put(one)
+        cache.release([one, cache.get((1, 0))])
+    assert [cache.get((1, n)) is not None for n in range(4)] == [True, False, True, True]
     assert cache.held_bytes == 90
-    cache.put(1, 9, block(101))
-    assert (cache.get(1, 9), cache.held_bytes) == (None, 90)
-    cache.put(2, 0, block(5))
+    giant = block(9, 101)
+    cache.put(giant)
+    assert (cache.get((1, 9)), cache.held_bytes) == (None, 90)
+    cache.forget(2)
+    assert cache.held_bytes == 90
     cache.forget(1)
-    assert cache.held_bytes == 5
-    cache._process = os.getpid() + 1  # as after a fork
-    assert cache.get(2, 0) is None
     assert cache.held_bytes == 0
+    cache.put(block(0, 10))
+    cache._process = os.getpid() + 1  # as after a fork
+    assert cache.get((1, 0)) is None
+    assert cache.held_bytes == 0
+
+
+def test_memory_in_use_is_not_given_away():
+    cache = blocks.BlockCache(50)
+    first, second = block(0, 40), block(1, 40)
+    cache.put(first)
+    cache.put(second)  # the first has to go, but is in use
+    assert cache.get((1, 0)) is None
+    assert cache.buffer(40) is not first.buffer
+    cache.release([first])
+    assert cache.buffer(40) is first.buffer
+    twin = block(1, 40)
+    cache.put(twin)  # read by another thread meanwhile: the first one stays
+    cache.release([second])
+    assert cache.get((1, 1)) is second
+    cache.release([twin])
+    assert cache.buffer(40) is twin.buffer
 
 
 # ---- workers
