@@ -10,6 +10,9 @@ from data.npz import NpzRecording
 from data.recording import Recording
 from data.rectified import RectifiedRecording
 
+RECTIFIED = ("ddes",)
+"""Layouts that store rectified pixels, so that there is nothing to calibrate."""
+
 
 def open_cameras(
     path: str | Path,
@@ -72,7 +75,9 @@ def _calibrated(recording: Recording, calibration: str | Path) -> Recording:
     Raises:
         RecordingError: it has one of its own.
     """
-    if recording.calibration is not None or recording.rectify_map("left") is not None:
+    rectified = recording.layout in RECTIFIED or recording.rectify_map("left") is not None
+    if recording.calibration is not None or rectified:
+        recording.close()
         raise RecordingError(
             f"{recording.name} ({recording.layout}) is rectified by its own files. Leave out the "
             "calibration, or remove theirs."
