@@ -87,7 +87,8 @@ class GeometricAugmentation(Augmentation):
 
     Invariant: from equal generators, encoding the changed events gives the same tensors as changing
     the encoded sample, for every encoding that treats all pixels alike. So these augmentations can
-    follow a cache of encoded samples.
+    follow a cache of encoded samples. (A crop also changes how many events there are, which
+    encodings by number divide: of a crop, or of the image it is taken from.)
     """
 
     @abstractmethod

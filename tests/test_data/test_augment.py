@@ -44,6 +44,7 @@ GEOMETRIC = [
     VerticalFlip(),
     SwapCameras(),
 ]
+BY_NUMBER = {"stack_number", "mdes"}  # of the events of a crop, not of the image it came from
 OTHERS = [
     RowJitter(most_rows=1.5),
     EventDrop(most_share=0.7),
@@ -147,16 +148,28 @@ def test_nothing_to_do_is_the_identity(augmentation, seed):
 # Geometry
 
 
-@pytest.mark.parametrize("name", ["voxel", "spikes"])
-@pytest.mark.parametrize("augmentation", GEOMETRIC, ids=str)
+@pytest.mark.parametrize(
+    ("augmentation", "name"),
+    [
+        (augmentation, name)
+        for augmentation in (CROP, FLIP, SWAP)
+        for name in sorted(ENCODINGS)
+        if not (augmentation is CROP and name in BY_NUMBER)
+    ],
+    ids=str,
+)
 @given(seed=SEEDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_geometry_commutes_with_encoding(augmentation, name, seed):
     pair = slow.random_pair(seed)
     before = encoded(augmentation(pair, np.random.default_rng(seed)), name)
     after = augmentation.on_sample(encoded(pair, name), np.random.default_rng(seed))
     for field in ("left", "right", "disparity", "valid"):
-        assert torch.equal(getattr(before, field), getattr(after, field)), field
+        # A place between pixels may move by the last bit of float32, and with it a weight.
+        exact = name != "voxel_trilinear" or field in ("disparity", "valid")
+        torch.testing.assert_close(
+            getattr(before, field), getattr(after, field), rtol=0, atol=0 if exact else 2e-5
+        )
         assert getattr(after, field).is_contiguous()
 
 

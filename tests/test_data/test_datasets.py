@@ -10,16 +10,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.mvsec import small_scene, write_ddes
 from reference.pairs import OFFSET_US, small_pair
 from reference.recordings import FakeRecording, write_npz
 
-from data import RecordingError
+from data import RecordingError, mvsec
 from data.augment import Crop, EventDrop, NoiseEvents, VerticalFlip
 from data.datasets import DATASETS, Part, StereoWindows, build_dataset
 from data.datasets.plan import Cut
 from data.draws import Draw, generator_of
 from data.dsec import DsecRecording, write_dsec
 from data.encode import ENCODINGS
+from data.mvsec import MvsecRecording, Protocol, Split, write_mvsec
 from data.pair import encode_pair
 
 VOXEL = ENCODINGS["voxel"](bins=2)
@@ -253,11 +255,10 @@ def read(dataset, queue):
     queue.put(pickle.dumps([dataset[Draw(i, 2)].left.numpy() for i in range(len(dataset))]))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_every_process_reads_the_same(folder, method):
+def test_every_process_reads_the_same(folder):
     dataset = windows(folder / "thun_00_a", folder / "zurich_city_05_a", augmentations=CHANGES)
     here = [dataset[Draw(i, 2)].left.numpy() for i in range(len(dataset))]
-    context = multiprocessing.get_context(method)
+    context = multiprocessing.get_context("fork")  # spawn: test_loading
     queue = context.Queue()
     child = context.Process(target=read, args=(dataset, queue))
     child.start()
@@ -301,7 +302,7 @@ def test_iteration_ends_and_wrong_indices_are_refused(folder):
 
 def test_the_registry_builds_what_it_names(folder):
     options = {"encoding": VOXEL, "steps": 2}
-    assert {"dsec", "recordings", "generated"} <= set(DATASETS)
+    assert {"dsec", "mvsec", "recordings", "generated"} <= set(DATASETS)
     assert len(build_dataset("recordings", folder / "thun_00_a", window_us=50_000, **options)) == 2
     with pytest.raises(RecordingError, match="lacks 8 of the 10 sequences of secff-validation"):
         build_dataset("dsec", folder.parent, split="secff-validation", **options)
@@ -316,6 +317,71 @@ def test_the_registry_builds_what_it_names(folder):
         "generated", window_us=40_000, width=32, height=32, clips=1, length=2, seed=0, **options
     )
     assert len(made) == 2
+
+
+@pytest.fixture(scope="module")
+def hall(tmp_path_factory):
+    """Write two small MVSEC sequences, and return their folder and a split of them."""
+    root = tmp_path_factory.mktemp("mvsec")
+    for number in (1, 2):
+        scene = small_scene(number) | {"sequence": f"generated_hall{number}"}
+        write_mvsec(root / f"hall{number}", **scene)
+    parts = {n: mvsec.Part(sequence=f"generated_hall_{n}", first=1, end=4) for n in (1, 2)}
+    split = Split(name="1", source="test", train=(parts[2],), held_out=parts[1], validation=1)
+    return root, split
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_mvsec_takes_the_frames_and_pixels_of_the_protocol(hall, sparse):
+    root, split = hall
+    train = Protocol(split=split, role="train", sparse=sparse, sparse_events=50)
+    dataset = build_dataset("mvsec", root, protocol=train, encoding=VOXEL, steps=2)
+    assert [dataset[i].meta for i in range(3)] == [
+        {"recording": "generated_hall2", "truth": k} for k in (1, 2, 3)
+    ]
+    assert dataset.window_us == 50_000
+    for index in range(3):
+        recording, truth = dataset.at(index)
+        expected = train.mask(recording, truth)
+        assert expected.any()
+        assert np.array_equal(dataset[index].valid.numpy(), expected)
+        assert (dataset[index].disparity > 0).sum() >= expected.sum()
+    held_out = [
+        build_dataset("mvsec", root, protocol=replace(train, role=role), encoding=VOXEL, steps=2)
+        for role in ("validation", "test")
+    ]
+    frames = [[d.at(i)[1] for i in range(len(d))] for d in held_out]
+    assert frames == [[k for _, k in split.frames(r)] for r in ("validation", "test")]
+    assert sorted(frames[0] + frames[1]) == [1, 2, 3]
+
+
+def test_mvsec_reads_the_preprocessed_layout(hall, tmp_path):
+    folder = tmp_path / "native"
+    scene = small_scene(2, width=346, height=260, count=300)
+    write_mvsec(folder, **scene | {"sequence": "generated_hall2"})
+    with MvsecRecording(folder) as native:
+        maps = {camera: native.rectify_map(camera) for camera in ("left", "right")}
+        fb = native.calibration.fb
+    names = (folder / f"generated_hall2_{kind}.hdf5" for kind in ("data", "gt"))
+    write_ddes(tmp_path / "preprocessed" / "generated_hall_2", *names, fb, maps)
+    protocol = Protocol(split=hall[1], role="train", sparse=False)
+    options = {"protocol": protocol, "encoding": VOXEL, "steps": 2}
+    found = build_dataset("mvsec", tmp_path / "preprocessed", **options)
+    assert [sample.meta["truth"] for sample in found] == [1, 2, 3]
+    assert {found.at(i)[0].layout for i in range(3)} == {"ddes"}
+    both = build_dataset("mvsec", tmp_path, **options)
+    assert {both.at(i)[0].layout for i in range(3)} == {"mvsec"}
+
+
+def test_mvsec_names_what_is_missing(hall, tmp_path):
+    options = {"encoding": VOXEL, "steps": 2}
+    with pytest.raises(RecordingError, match="lacks the sequences indoor_flying2, indoor_flying3"):
+        build_dataset("mvsec", hall[0], **options)
+    with pytest.raises(RecordingError, match="There is no folder"):
+        build_dataset("mvsec", tmp_path / "nowhere", **options)
+    long = replace(hall[1], train=(mvsec.Part(sequence="generated_hall2", first=0, end=9),))
+    with pytest.raises(RecordingError, match="has 4 ground truths, but 0 to 8 were asked for"):
+        build_dataset("mvsec", hall[0], protocol=Protocol(split=long, role="train"), **options)
 
 
 def test_names_without_data_are_refused():

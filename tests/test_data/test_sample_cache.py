@@ -5,8 +5,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +34,6 @@ from data.sample_cache import CachedSamples
 from data.sample_cache.file import decode, encode
 from data.sample_cache.room import ABANDONED_S
 
-ROOT = Path(__file__).parents[2]
 F32 = np.float32
 
 
@@ -502,10 +499,9 @@ def test_concurrent_writers_agree(folder, tmp_path):
     assert equal(cache[0], windows(folder)[0])
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_share_files_and_counts(folder, tmp_path, method):
+def test_workers_share_files_and_counts(folder, tmp_path):
     cache = CachedSamples(windows(folder), tmp_path / "cache", (VerticalFlip(),))
-    loader = build_loader(cache, 1, workers=2, start_method=method, seed=3)
+    loader = build_loader(cache, 1, workers=2, start_method="fork", seed=3)
     direct = build_loader(windows(folder, augmentations=(VerticalFlip(),)), 1, seed=3)
     for _ in range(2):
         for batch, expected in zip(loader, direct, strict=True):
@@ -514,41 +510,31 @@ def test_workers_share_files_and_counts(folder, tmp_path, method):
     assert numbers(cache) == (2, 2, 0, 0)
 
 
-SCRIPT = """
-import sys
-sys.path.insert(0, {root!r})
-from data.datasets import StereoWindows
-from data.encode import ENCODINGS
-from data.sample_cache import CachedSamples
-
-windows = StereoWindows(
-    recordings={folder!r}, encoding=ENCODINGS["voxel"](bins=2), steps=2, window_us=50_000
-)
-cache = CachedSamples(windows, {cache!r})
-print("ready", flush=True)
-while True:
-    for index in range(2):
-        cache[index]
-    cache.clear()
-"""
+def write_and_clear(cache, ready):
+    torch.set_num_threads(1)
+    ready.set()
+    while True:
+        for index in range(2):
+            cache[index]
+        cache.clear()
 
 
 def test_killed_writers_leave_nothing_wrong(folder, tmp_path):
-    script = SCRIPT.format(root=str(ROOT), folder=str(folder), cache=str(tmp_path / "cache"))
     expected = [windows(folder)[i] for i in range(2)]
     cache = CachedSamples(windows(folder), tmp_path / "cache")
-    for pause in (0.0, 0.013, 0.05):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
-        )  # fmt: skip
-        with writer.stdout:
-            assert writer.stdout.readline() == "ready\n"
-            time.sleep(pause)
-            writer.send_signal(signal.SIGKILL)
-            writer.wait()
+    context = multiprocessing.get_context("fork")
+    for pause in (0.0, 0.003, 0.011, 0.02, 0.031, 0.05):
+        ready = context.Event()
+        writer = context.Process(target=write_and_clear, args=(cache, ready))
+        writer.start()
+        assert ready.wait(30)
+        time.sleep(pause)
+        writer.kill()
+        writer.join(30)
+        assert writer.exitcode == -signal.SIGKILL
         assert all(equal(cache[i], expected[i]) for i in range(2))
     assert cache.counts().damaged == 0
+    assert cache.counts().made > 2, "the writers wrote"
 
 
 def test_the_description_is_frozen_and_travels(folder, tmp_path):
