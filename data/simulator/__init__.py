@@ -2,5 +2,6 @@
 
 from data.simulator.recordings import builtin_recording, simulate_dsec
 from data.simulator.scenes import SCENES
+from data.simulator.sensors import SENSORS
 
-__all__ = ["SCENES", "builtin_recording", "simulate_dsec"]
+__all__ = ["SCENES", "SENSORS", "builtin_recording", "simulate_dsec"]

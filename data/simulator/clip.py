@@ -31,7 +31,7 @@ class Clip:
         right: raw events.
         disparity: ``[K, H, W]`` float32 pixels of the left rectified view, 0 = none.
         disparity_t_us: ``[K]`` int64.
-        steps: how finely time was sampled; None where it was sampled at even times.
+        steps: how finely time was sampled; None where that was not kept.
     """
 
     left: Events
@@ -81,8 +81,8 @@ def play(
         return _clip(scene, rig, events, disparity_t_us, steps)
     if not scene.even_steps:
         raise RecordingError("Only scenes marked with even_steps can be sampled at even times.")
-    events = _play_evenly(scene, rig, sensors, duration_us, seed, light_hz, progress)
-    return _clip(scene, rig, events, disparity_t_us, None)
+    events, steps = _play_evenly(scene, rig, sensors, duration_us, seed, light_hz, progress)
+    return _clip(scene, rig, events, disparity_t_us, steps)
 
 
 def _clip(
@@ -90,7 +90,7 @@ def _clip(
     rig: Rig,
     events: dict[Camera, Events],
     disparity_t_us: Sequence[int],
-    steps: Steps | None,
+    steps: Steps,
 ) -> Clip:
     """Add the ground truth."""
     stamps = np.asarray(disparity_t_us, np.int64)
@@ -113,7 +113,7 @@ def _play_evenly(
     seed: int,
     light_hz: float,
     progress: Callable[[float], None] | None,
-) -> dict[Camera, Events]:
+) -> tuple[dict[Camera, Events], Steps]:
     """Simulate at even times, one thread for each camera, each with a generator of its own."""
     speed = rig.fastest_px_per_s(scene, duration_us)
     step_us = MOTION_PER_STEP_PX / max(speed, 1.0) * 1e6
@@ -130,4 +130,6 @@ def _play_evenly(
             for camera, child in zip(CAMERAS, seeds, strict=True)
         ]  # fmt: skip
         left, right = (future.result() for future in futures)
-    return {"left": left, "right": right}
+    motion = speed * step_us * 1e-6
+    floored = int(motion > 1.001 * MOTION_PER_STEP_PX)
+    return {"left": left, "right": right}, Steps(largest_motion_px=motion, floored=floored)

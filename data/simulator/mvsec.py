@@ -9,13 +9,11 @@ from data.camera import Calibration, FisheyeLens
 from data.errors import RecordingError
 from data.mvsec.splits import Part, Split
 from data.mvsec.writer import write_mvsec
-from data.recording import CAMERAS, Camera
-from data.simulator.clip import play
-from data.simulator.recordings import Progress, like_lidar
+from data.recording import Camera
+from data.simulator.pictures import PictureFolder
 from data.simulator.rig import Rig
 from data.simulator.scene import rotation
-from data.simulator.scenes import SCENES
-from data.simulator.sensor import Sensor
+from data.simulator.take import Progress, Take, outcome
 
 DEPTH_PERIOD_US = 50_000
 """MVSEC's depth comes at 20 Hz."""
@@ -57,12 +55,15 @@ def simulate_mvsec(
     duration_s: float,
     width: int = 346,
     height: int = 260,
+    sensor: str = "default",
+    pictures: PictureFolder | None = None,
+    dense: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Simulate a scene and write it as a folder in MVSEC's layout.
 
     The sequence is called ``generated_<scene>1``. Depth comes at 20 Hz, the first at time zero
-    before any event, and like a LiDAR's it is missing at about half of the pixels. A recording with
+    before any event, and like a LiDAR's it is missing at about half of the pixels unless it is asked to be ``dense``. A recording with
     at least three depth images has a split of its own: the last quarter is held out.
 
     Args:
@@ -72,47 +73,37 @@ def simulate_mvsec(
         duration_s: seconds.
         width: columns of each sensor.
         height: rows.
+        sensor: name in ``SENSORS``.
+        pictures: textures for scenes that need them.
+        dense: keep the ground truth at every pixel.
         progress: called with the share done, 0 to 1.
 
     Returns:
-        ``{"left": events, "right": events}``.
+        ``{"left": events, "right": events, "steps": how finely time was sampled}``.
 
     Raises:
-        RecordingError: unknown scene, a size or duration without meaning, ``out`` exists.
+        RecordingError: unknown scene or sensor, missing pictures, a size or duration without
+            meaning, ``out`` exists.
     """
-    if scene not in SCENES:
-        raise RecordingError(f"Unknown scene {scene!r}; known: {', '.join(sorted(SCENES))}.")
-    if not (0.1 <= duration_s <= 600 and 32 <= width <= 4096 and 32 <= height <= 4096):
-        raise RecordingError(
-            "A simulation needs 0.1 to 600 seconds and 32 to 4096 pixels a side, got "
-            f"{duration_s} s and {width}x{height}."
-        )
+    take = Take(
+        scene=scene, seed=seed, duration_s=duration_s, width=width, height=height, sensor=sensor,
+        pictures=pictures, dense=dense,
+    )  # fmt: skip
     if out.exists():
         raise RecordingError(f"{out} exists already; choose another folder or remove it first.")
-    duration_us = round(duration_s * 1e6)
     rig = mvsec_rig(width, height)
-    scene_rng, sensor_rng, mask_rng = np.random.default_rng(seed).spawn(3)
-    sensors: dict[Camera, Sensor] = {
-        camera: Sensor(
-            on_threshold=float(sensor_rng.uniform(0.18, 0.24)),
-            off_threshold=float(sensor_rng.uniform(0.18, 0.24)),
-        )
-        for camera in CAMERAS
-    }
-    clip = play(
-        SCENES[scene](scene_rng, rig), rig, sensors, duration_us=duration_us,
-        disparity_t_us=range(0, duration_us + 1, DEPTH_PERIOD_US), seed=seed, progress=progress,
-    )  # fmt: skip
+    clip = take.play(rig, DEPTH_PERIOD_US, progress)
     sequence = f"generated_{scene.replace('-', '_')}1"
     lenses = {c: lens for c, lens in (rig.lenses or {}).items() if isinstance(lens, FisheyeLens)}
     write_mvsec(
         out, sequence=sequence, left=clip.left, right=clip.right, lenses=lenses,
-        calibration=rig.calibration, disparity=like_lidar(clip.disparity, mask_rng),
+        calibration=rig.calibration, disparity=clip.disparity,
         disparity_t_us=clip.disparity_t_us, t_offset_us=T_OFFSET_US, width=width, height=height,
         split=short_split(sequence, clip.disparity_t_us.size),
-        generated={"scene": scene, "seed": seed, "duration_s": duration_s},
+        generated=take.settings | outcome(clip),
     )  # fmt: skip
-    return {"left": len(clip.left), "right": len(clip.right)}
+    done = outcome(clip)
+    return {**done["events"], "steps": done["steps"]}
 
 
 def short_split(sequence: str, count: int) -> Split | None:

@@ -1,5 +1,6 @@
 """Photographs as textures: any picture becomes a square tile of float log radiance."""
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -22,12 +23,14 @@ class PictureFolder:
 
     Args:
         folder: with files whose names end in one of ``SUFFIXES``; folders inside are not searched.
+        share: (k, n) keeps every n-th picture from the k-th on, so that parts of a data set have
+            none in common.
 
     Raises:
         RecordingError: no such folder, or none in it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, share: tuple[int, int] = (0, 1)) -> None:
         if not folder.is_dir():
             raise RecordingError(f"{folder} is no folder; --textures needs a folder of pictures.")
         self.files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
@@ -35,6 +38,21 @@ class PictureFolder:
             raise RecordingError(
                 f"There are no pictures in {folder}; expected files {', '.join(SUFFIXES)}."
             )
+        if len(self.files) < share[1]:
+            raise RecordingError(
+                f"There are only {len(self.files)} pictures in {folder}; {share[1]} parts that have "
+                "none in common need at least one each."
+            )
+        self.files = self.files[share[0] :: share[1]]
+
+    @property
+    def digest(self) -> str:
+        """A hash of the pictures' names and contents."""
+        state = hashlib.sha256()
+        for file in self.files:
+            state.update(file.name.encode())
+            state.update(file.read_bytes())
+        return state.hexdigest()[:16]
 
     def __call__(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
         """Return ``[count, SIZE, SIZE]``: pictures drawn without repetition while there are any.

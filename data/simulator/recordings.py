@@ -1,23 +1,20 @@
 """Generated recordings in true DSEC layout, and the built-in one."""
 
 import os
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from data.camera import Calibration, Lens
 from data.dsec.writer import write_dsec
 from data.errors import RecordingError
-from data.recording import CAMERAS, Camera
-from data.simulator.clip import play
+from data.recording import Camera
+from data.simulator.pictures import PictureFolder
 from data.simulator.rig import Rig
 from data.simulator.scene import rotation
-from data.simulator.scenes import SCENES
-from data.simulator.sensor import Sensor
+from data.simulator.take import Progress, Take, outcome
 
 DISPARITY_PERIOD_US = 100_000
 T_OFFSET_US = 53_200_000_000
@@ -25,8 +22,6 @@ T_OFFSET_US = 53_200_000_000
 
 BUILTIN_SEED = 1_000_000_007
 """Far from the seeds that training draws from."""
-
-Progress = Callable[[float], None]
 
 
 def dsec_rig(width: int, height: int) -> Rig:
@@ -58,12 +53,15 @@ def simulate_dsec(
     duration_s: float,
     width: int = 640,
     height: int = 480,
+    sensor: str = "default",
+    pictures: PictureFolder | None = None,
+    dense: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Simulate a scene and write it as a DSEC sequence folder.
 
     Ground truth comes at 10 Hz, the first at time zero before any event, and like a LiDAR's it is
-    missing at about half of the pixels.
+    missing at about half of the pixels unless it is asked to be ``dense``.
 
     Args:
         out: folder to write; must not exist.
@@ -72,55 +70,34 @@ def simulate_dsec(
         duration_s: seconds.
         width: columns of each sensor.
         height: rows.
+        sensor: name in ``SENSORS``.
+        pictures: textures for scenes that need them.
+        dense: keep the ground truth at every pixel.
         progress: called with the share done, 0 to 1.
 
     Returns:
-        ``{"left": events, "right": events}``.
+        ``{"left": events, "right": events, "steps": how finely time was sampled}``.
 
     Raises:
-        RecordingError: unknown scene, a size or duration without meaning, ``out`` exists.
+        RecordingError: unknown scene or sensor, missing pictures, a size or duration without
+            meaning, ``out`` exists.
     """
-    if scene not in SCENES:
-        raise RecordingError(f"Unknown scene {scene!r}; known: {', '.join(sorted(SCENES))}.")
-    if not (0.1 <= duration_s <= 600 and 32 <= width <= 4096 and 32 <= height <= 4096):
-        raise RecordingError(
-            "A simulation needs 0.1 to 600 seconds and 32 to 4096 pixels a side, got "
-            f"{duration_s} s and {width}x{height}."
-        )
+    take = Take(
+        scene=scene, seed=seed, duration_s=duration_s, width=width, height=height, sensor=sensor,
+        pictures=pictures, dense=dense,
+    )  # fmt: skip
     if out.exists():
         raise RecordingError(f"{out} exists already; choose another folder or remove it first.")
-    duration_us = round(duration_s * 1e6)
     rig = dsec_rig(width, height)
-    scene_rng, sensor_rng, mask_rng = np.random.default_rng(seed).spawn(3)
-    sensors: dict[Camera, Sensor] = {
-        camera: Sensor(
-            on_threshold=float(sensor_rng.uniform(0.18, 0.24)),
-            off_threshold=float(sensor_rng.uniform(0.18, 0.24)),
-        )
-        for camera in CAMERAS
-    }
-    clip = play(
-        SCENES[scene](scene_rng, rig), rig, sensors, duration_us=duration_us,
-        disparity_t_us=range(0, duration_us + 1, DISPARITY_PERIOD_US), seed=seed,
-        progress=progress,
-    )  # fmt: skip
+    clip = take.play(rig, DISPARITY_PERIOD_US, progress)
     write_dsec(
         out, left=clip.left, right=clip.right, lenses=rig.lenses or {},
-        calibration=rig.calibration, disparity=like_lidar(clip.disparity, mask_rng),
+        calibration=rig.calibration, disparity=clip.disparity,
         disparity_t_us=clip.disparity_t_us, t_offset_us=T_OFFSET_US, width=width, height=height,
-        generated={"scene": scene, "seed": seed, "duration_s": duration_s},
+        generated=take.settings | outcome(clip),
     )  # fmt: skip
-    return {"left": len(clip.left), "right": len(clip.right)}
-
-
-def like_lidar(
-    disparity: npt.NDArray[np.float32], rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    """Return ``[K, H, W]`` disparities with a third of the rows and a quarter of the rest gone."""
-    images, height, _ = disparity.shape
-    keep = rng.random((images, height, 1)) > 1 / 3
-    keep = keep & (rng.random(disparity.shape, dtype=np.float32) > 0.25)
-    return np.where(keep, disparity, np.float32(0))
+    done = outcome(clip)
+    return {**done["events"], "steps": done["steps"]}
 
 
 def cache_folder() -> Path:

@@ -106,7 +106,7 @@ def test_disparity_is_fb_over_depth_and_knows_occlusion():
 
 def test_bounds_never_hide_a_body():
     rng = np.random.default_rng(3)
-    for name in SCENES:
+    for name in ("room", "studio", "toss"):
         world = SCENES[name](rng, RIG)
         rig = Rig(calibration=CALIBRATION, width=41, height=31)
         poses = world.pose_table(np.linspace(0, 0.1, 5), 0.0)

@@ -39,16 +39,17 @@ class Steps:
 
     Attributes:
         largest_motion_px: bound of the image motion in any step.
+        floored: how often a step could not be as short as the motion asked for: chunks of time of
+            a tile, or 1 for the whole recording where time is sampled evenly.
         largest_change: largest change of log radiance between two samples as a share of half the
-            pixel's smaller threshold, jumps aside; below 1.
+            pixel's smaller threshold, jumps aside; below 1. None where it was not bounded.
         jumps: changes beyond that within 16 us: the edge of a body passed, the radiance jumped.
-        floored: tiles x chunks whose step could not be as short as the motion asked for.
     """
 
     largest_motion_px: float
-    largest_change: float
-    jumps: int
     floored: int
+    largest_change: float | None = None
+    jumps: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

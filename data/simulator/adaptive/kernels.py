@@ -192,7 +192,11 @@ def _window(pixels: F64, i: int, slow: bool, work: F64) -> None:
     """Note between which levels a pixel stays idle: none if it is blind or low-passed."""
     low, high = work[8], work[9]
     on, off = pixels[i, ON], pixels[i, OFF]
-    work[10, i], work[14, i], work[15, i] = 0.5 * min(on, off), pixels[i, LEAK], pixels[i, NEXT_SHOT]
+    work[10, i], work[14, i], work[15, i] = (
+        0.5 * min(on, off),
+        pixels[i, LEAK],
+        pixels[i, NEXT_SHOT],
+    )
     if slow or pixels[i, READY] != NEVER:
         low[i], high[i] = 1.0, -1.0
     else:

@@ -7,6 +7,7 @@ from data.simulator.scene import Body, Motion, Scene, Shape, Vector
 from data.simulator.scenes.registry import scene
 from data.simulator.textures import random_tile
 
+
 @scene("room")
 def room(rng: np.random.Generator, rig: Rig) -> Scene:
     """A back wall, often a floor, and a few boards and balls; the rig moves."""

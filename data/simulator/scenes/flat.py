@@ -36,9 +36,7 @@ def planes(rng: np.random.Generator, rig: Rig) -> Scene:
     bodies = [stage.wall(far)]
     for k, disparity in enumerate(stage.steps(1.3 * far, near, int(rng.integers(5, 10)))):
         bodies.append(_board(stage, disparity, 1 + k % 5))
-    return Scene(
-        bodies=tuple(bodies), textures=stage.tiles(6), motion=stage.ride(stage.depth(far))
-    )
+    return Scene(bodies=tuple(bodies), textures=stage.tiles(6), motion=stage.ride(stage.depth(far)))
 
 
 @scene("repetitive")

@@ -47,7 +47,9 @@ class Family:
                 f"The scene {self.name!r} paints its own textures; pictures (--textures) are for "
                 f"{', '.join(sorted(n for n, f in SCENES.items() if f.needs_pictures))}."
             )
-        built: Scene = self.build(rng, rig, pictures) if self.needs_pictures else self.build(rng, rig)
+        built: Scene = (
+            self.build(rng, rig, pictures) if self.needs_pictures else self.build(rng, rig)
+        )
         return built
 
 

@@ -60,6 +60,4 @@ def thin(rng: np.random.Generator, rig: Rig) -> Scene:
                     path=sway,
                 )
             )
-    return Scene(
-        bodies=tuple(bodies), textures=stage.tiles(4), motion=stage.ride(stage.depth(far))
-    )
+    return Scene(bodies=tuple(bodies), textures=stage.tiles(4), motion=stage.ride(stage.depth(far)))
