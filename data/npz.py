@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.cameras.calibration import read_geometry
-from data.cameras.columns import CameraEvents, from_columns
+from data.cameras.columns import CameraEvents, from_columns, is_possible
 from data.cameras.memory import MemoryRecording, choose_size
 from data.errors import RecordingError
 from data.npz_columns import ARCHIVE_ERRORS, EXPECTED, camera_columns
@@ -122,6 +122,6 @@ def _stored_size(
     if any(value.size != 1 or value.dtype.kind not in "ui" for value in stored):
         raise RecordingError(f"'width' and 'height' in {path} must be one whole number each.")
     width, height = (int(value.item()) for value in stored)
-    if width < 1 or height < 1:
+    if not is_possible((width, height)):
         raise RecordingError(f"A sensor of {width} x {height} pixels is not possible ({path}).")
     return width, height

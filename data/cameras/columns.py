@@ -11,6 +11,9 @@ from data.cameras.kernels import FARTHEST
 from data.errors import RecordingError
 from data.npz_columns import whole_numbers
 
+MOST_PIXELS = 1 << 24
+"""Pixels of the largest sensor that is believed; ten times those of the largest one sold."""
+
 BLOCK = 1 << 20
 """Numbers that are checked at a time, so that a check needs little memory."""
 
@@ -135,9 +138,14 @@ def stated_size(width: object, height: object, path: Path) -> tuple[int, int]:
         size = int(str(width)), int(str(height))
     except ValueError:
         size = (0, 0)
-    if not all(1 <= edge <= FARTHEST for edge in size):
+    if not is_possible(size):
         raise RecordingError(
             f"{path} states a sensor of {width} x {height} pixels. Expected two whole numbers from "
-            f"1 to {FARTHEST}; give the size of the sensor yourself (--width and --height)."
+            f"1, and at most {MOST_PIXELS} pixels; give the size yourself (--width and --height)."
         )
     return size
+
+
+def is_possible(size: tuple[int, int]) -> bool:
+    """Return whether there may be a sensor of this width and height."""
+    return min(size) >= 1 and max(size) <= FARTHEST and size[0] * size[1] <= MOST_PIXELS

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.camera import Calibration
-from data.cameras.columns import CameraEvents
+from data.cameras.columns import CameraEvents, is_possible
 from data.errors import RecordingError
 from data.events import Events
 from data.recording import CAMERAS, Camera, Recording, shared_span
@@ -125,7 +125,7 @@ def choose_size(
     if (width is None) != (height is None):
         raise RecordingError("Give width and height of the sensor together, or neither.")
     if width is not None and height is not None:
-        if width < 1 or height < 1:
+        if not is_possible((width, height)):
             raise RecordingError(
                 f"A sensor of {width} x {height} pixels is not possible ({where})."
             )

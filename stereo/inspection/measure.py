@@ -23,6 +23,9 @@ FEW_EVENTS, MANY_EVENTS = 100_000, 1_000_000
 BLOCK = 1 << 20
 """Stored events that are looked at together where there is no recording to cut windows from."""
 
+LARGEST_GUESS = 2048
+"""Columns and rows up to which events at odd places are taken for a sensor."""
+
 Progress = Callable[[float, float], None]
 
 
@@ -238,8 +241,11 @@ def _off_image(
 
 
 def _smallest_sensor(stored: CameraEvents) -> tuple[int, int]:
-    """Return the smallest usual sensor that holds 99 % of the events, else what holds them all."""
+    """Return the smallest usual sensor that holds 99 % of the events, else what they reach."""
     for width, height in KNOWN_SENSORS:
         if np.mean((stored.x < width) & (stored.y < height)) >= 0.99:
             return width, height
-    return min(int(stored.x.max()) + 1, 8192), min(int(stored.y.max()) + 1, 8192)
+    return (
+        min(int(stored.x.max()) + 1, LARGEST_GUESS),
+        min(int(stored.y.max()) + 1, LARGEST_GUESS),
+    )

@@ -167,20 +167,20 @@ def hot_pixels(image: npt.NDArray[np.uint32], duration_s: float) -> npt.NDArray[
         image: ``[H, W]`` events per pixel.
         duration_s: time in which they came.
     """
-    counts = image.astype(np.int64)
-    height, width = counts.shape
-    padded = np.pad(counts, 1)
+    least = max(float(HOT_EVENTS), HOT_PER_S * duration_s)
+    hot: npt.NDArray[np.bool_] = np.zeros(image.shape, np.bool_)
+    rows, columns = np.nonzero(image >= least)
+    padded = np.pad(image, 1)
     around = np.stack(
         [
-            padded[row : row + height, column : column + width]
+            padded[rows + row, columns + column]
             for row in range(3)
             for column in range(3)
             if (row, column) != (1, 1)
         ]
-    )
+    ).astype(np.int64)
     second = np.partition(around, -2, axis=0)[-2]
-    least = max(float(HOT_EVENTS), HOT_PER_S * duration_s)
-    hot: npt.NDArray[np.bool_] = (counts > HOT_TIMES * (second + 1)) & (counts >= least)
+    hot[rows, columns] = image[rows, columns] > HOT_TIMES * (second + 1)
     return hot
 
 
