@@ -24,6 +24,19 @@ FIRST_LOOK_US = 50_000
 """How far ``last_events`` looks back at first."""
 
 
+def is_generated(path: Path) -> bool:
+    """Whether the recording at ``path`` is marked as generated data.
+
+    The mark lies in the folder of the recording, which is ``path`` itself, the folder of a file, or
+    the only folder inside.
+    """
+    places = [path if path.is_dir() else path.parent]
+    if path.is_dir():
+        inside = [child for child in path.iterdir() if child.is_dir()]
+        places += inside if len(inside) == 1 else []
+    return any((place / GENERATED_MARK).is_file() for place in places)
+
+
 @runtime_checkable
 class Recording(Protocol):
     """Two event cameras on one clock, opened for reading.

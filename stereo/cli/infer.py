@@ -100,12 +100,12 @@ def infer(
 
 def _find(recording: Path | None) -> tuple[Path, bool]:
     """Return the path of the recording and whether it is generated data."""
-    from data.recording import GENERATED_MARK
+    from data.recording import is_generated
     from data.simulator import builtin_recording
     from stereo.cli.console import progress
 
     if recording is not None:
-        return recording, (recording / GENERATED_MARK).is_file()
+        return recording, is_generated(recording.expanduser())
     with progress("Making the built-in recording (first use)") as advance:
         return builtin_recording(lambda share: advance(share, 1.0)), True
 

@@ -72,7 +72,7 @@ def _look(files: CameraFiles, *, wants_picture: bool) -> "tuple[dict[str, Any], 
         RecordingError: nothing that can be described.
     """
     from data.errors import RecordingError
-    from data.recording import GENERATED_MARK
+    from data.recording import is_generated
     from stereo.cli.console import progress
     from stereo.inspection.measure import inspect_recording
     from stereo.inspection.picture import draw
@@ -89,7 +89,7 @@ def _look(files: CameraFiles, *, wants_picture: bool) -> "tuple[dict[str, Any], 
                 advance,
                 source=source,
                 right=right,
-                generated=(path / GENERATED_MARK).is_file(),
+                generated=is_generated(path),
             )
             return found.document, draw(found, recording) if wants_picture else None
     except RecordingError as error:

@@ -9,6 +9,7 @@ from data import RecordingError
 from data.dsec import DsecRecording
 from data.formats import LAYOUTS, open_recording
 from data.npz import NpzRecording
+from data.recording import GENERATED_MARK, is_generated
 
 
 @pytest.fixture
@@ -86,3 +87,14 @@ def test_a_root_with_several_sequences(tmp_path, sequence):
 def test_one_camera_is_recognized_and_refused_by_the_reader(sequence):
     shutil.rmtree(sequence / "events" / "left")
     refuse(sequence, r"There is no .*left/events.h5.*stereo needs both cameras")
+
+
+def test_generated_data_is_known_by_its_mark_wherever_one_points(tmp_path):
+    folder = tmp_path / "root" / "scene"
+    (folder / "events").mkdir(parents=True)
+    places = [folder, tmp_path / "root", folder / "scene1_data.hdf5"]
+    assert not any(is_generated(place) for place in places)
+    (folder / GENERATED_MARK).write_text("{}")
+    assert all(is_generated(place) for place in places)
+    (tmp_path / "root" / "other").mkdir()
+    assert not is_generated(tmp_path / "root"), "one of two says nothing of the other"
