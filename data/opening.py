@@ -4,6 +4,7 @@ from pathlib import Path
 
 from data.cameras import PairRecording
 from data.cameras.calibration import read_geometry
+from data.cameras.hdf5 import holds_two_cameras
 from data.errors import RecordingError
 from data.formats import open_recording
 from data.npz import NpzRecording
@@ -40,6 +41,8 @@ def open_cameras(
             calibration for a recording that has one.
     """
     path = Path(path).expanduser()
+    if right is None and path.is_file() and holds_two_cameras(path):
+        right = path
     if right is not None:
         if path.is_dir():
             raise RecordingError(

@@ -201,6 +201,8 @@ def test_the_size_is_given_or_stated_or_guessed(one):
         "right": int((RIGHT["x"] > 31).sum()),
     }
     refuse(lambda: PairRecording(plain, stated, width=32), "together")
+    refuse(lambda: PairRecording(plain, stated, width=0, height=9), "0 x 9 pixels is not possible")
+    refuse(lambda: PairRecording(plain, stated, width=9999, height=9999), "is not possible")
     other = one("npz columns", RIGHT, "4.npz")
     np.savez(other, **RIGHT, width=99, height=48)
     refuse(lambda: PairRecording(stated, other), "different sensors: .*'right': \\(99, 48\\)")

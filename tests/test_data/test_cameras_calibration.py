@@ -3,10 +3,11 @@
 import copy
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import yaml
-from reference.cameras import some_events, write_evt3
+from reference.cameras import some_events, write_evt3, write_m3ed
 
 from data import RecordingError
 from data.camera import FisheyeLens, Lens
@@ -161,6 +162,38 @@ def test_the_calibration_states_a_size_that_no_file_states(tmp_path):
     with open_cameras(path, width=320, height=240, calibration=write(tmp_path, OURS)) as recording:
         assert recording.calibration is not None
         assert recording.rectify_map("left").shape == (240, 320, 2)
+
+
+def test_a_recording_without_calibration_of_its_own(tmp_path):
+    mvsec = tmp_path / "hall1_data.hdf5"
+    with h5py.File(mvsec, "w") as file:
+        for camera in ("left", "right"):
+            t, x, y, p = some_events().values()
+            file[f"davis/{camera}/events"] = np.stack([x, y, 1e9 + t / 1e6, 2.0 * p - 1], axis=1)
+    content = copy.deepcopy(OURS)
+    for camera in ("left", "right"):
+        content[camera]["resolution"] = [346, 260]
+    path = write(tmp_path, content)
+    with open_cameras(mvsec) as plain, open_cameras(mvsec, calibration=path) as recording:
+        assert plain.calibration is None
+        assert recording.layout == plain.layout == "mvsec"
+        assert recording.calibration.baseline_m == pytest.approx(np.linalg.norm(MOVE))
+        raw = recording.events("left", *recording.span_us)
+        rectified = recording.rectify("left", raw)
+        assert rectified.x.dtype == np.float32
+        assert np.abs(rectified.x - raw.x).max() > 1
+
+
+def test_options_of_one_file_with_both_cameras(tmp_path):
+    path = tmp_path / "falcon.h5"
+    write_m3ed(path, some_events())
+    content = copy.deepcopy(OURS)
+    for camera in ("left", "right"):
+        content[camera]["resolution"] = [32, 24]
+    recording = open_cameras(path, width=32, height=24, calibration=write(tmp_path, content))
+    assert (recording.width, recording.height) == (32, 24)
+    assert recording.dropped["left"] > 0
+    assert recording.calibration is not None
 
 
 # ---- refusals
