@@ -63,8 +63,9 @@ def simulate_mvsec(
     """Simulate a scene and write it as a folder in MVSEC's layout.
 
     The sequence is called ``generated_<scene>1``. Depth comes at 20 Hz, the first at time zero
-    before any event, and like a LiDAR's it is missing at about half of the pixels unless it is asked to be ``dense``. A recording with
-    at least three depth images has a split of its own: the last quarter is held out.
+    before any event, and like a LiDAR's it is missing at about half of the pixels unless it is
+    asked to be ``dense``. A recording with at least three depth images has a split of its own:
+    the last quarter is held out.
 
     Args:
         out: folder to write; must not exist.

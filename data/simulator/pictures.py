@@ -17,12 +17,14 @@ DARKEST = 0.01
 MIDDLE = 0.18
 """Radiance of middle gray, which becomes log radiance 0."""
 
+BGR_TO_LUMINANCE = np.array([0.0722, 0.7152, 0.2126], np.float32)
+
 
 class PictureFolder:
     """The pictures in a folder, in order of their names.
 
     Args:
-        folder: with files whose names end in one of ``SUFFIXES``; folders inside are not searched.
+        folder: with files named ``*.png`` and so on (``SUFFIXES``), not in folders of it.
         share: (k, n) keeps every n-th picture from the k-th on, so that parts of a data set have
             none in common.
 
@@ -40,8 +42,8 @@ class PictureFolder:
             )
         if len(self.files) < share[1]:
             raise RecordingError(
-                f"There are only {len(self.files)} pictures in {folder}; {share[1]} parts that have "
-                "none in common need at least one each."
+                f"There are only {len(self.files)} pictures in {folder}; {share[1]} parts "
+                "that have none in common need at least one each."
             )
         self.files = self.files[share[0] :: share[1]]
 
@@ -80,19 +82,17 @@ def load_picture(path: Path) -> npt.NDArray[np.float32]:
     image = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED) if coded.size else None
     if image is None or image.size == 0:
         raise RecordingError(f"The picture {path} cannot be decoded; replace or remove it.")
-    if image.dtype == np.float32:
-        light = np.nan_to_num(image, posinf=1.0).clip(0.0, 1.0)
+    if np.issubdtype(image.dtype, np.floating):
+        light = np.nan_to_num(image, posinf=1.0).clip(0.0, 1.0).astype(np.float32)
     else:
-        light = image.astype(np.float32) / float(np.iinfo(image.dtype).max)
-        light = np.where(light <= 0.04045, light / 12.92, ((light + 0.055) / 1.055) ** 2.4)
-    light = light.astype(np.float32)
+        coded_light = image.astype(np.float32) / (255.0 if image.dtype == np.uint8 else 65535.0)
+        bent = ((coded_light + 0.055) / 1.055) ** 2.4
+        light = np.where(coded_light <= 0.04045, coded_light / 12.92, bent).astype(np.float32)
     if light.ndim == 3:
-        light = light[..., 0] if light.shape[2] < 3 else light[..., :3] @ np.float32(
-            [0.0722, 0.7152, 0.2126]
-        )  # fmt: skip
+        light = light[..., :3] @ BGR_TO_LUMINANCE if light.shape[2] >= 3 else light[..., 0]
     side = min(light.shape)
     top, left = ((n - side) // 2 for n in light.shape)
     square = light[top : top + side, left : left + side]
     method = cv2.INTER_AREA if side > SIZE else cv2.INTER_LINEAR
-    square = cv2.resize(np.ascontiguousarray(square), (SIZE, SIZE), interpolation=method)
-    return np.log((square + np.float32(DARKEST)) / np.float32(MIDDLE)).astype(np.float32)
+    resized = cv2.resize(np.ascontiguousarray(square), (SIZE, SIZE), interpolation=method)
+    return np.asarray(np.log((resized + DARKEST) / MIDDLE), np.float32)

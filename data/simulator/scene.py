@@ -1,7 +1,7 @@
 """Textured bodies in motion, with their exact geometry at any time.
 
 Frames: the world frame is the left rectified camera at time zero (x right, y down, z forward,
-meters). The rig moves through it; each object moves on a straight line, and on a path if it has one.
+meters). The rig moves through it; each object moves on a straight line, or on a path as well.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """What the kernels of the adaptive engine need to know of a scene, as arrays."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import numpy.typing as npt
@@ -78,17 +78,15 @@ def solid_table(scene: Scene) -> Array:
         # The offset keeps two bodies with one tile from looking alike; a picture stays where it is.
         shift = (0.0, 0.0) if b.centered else (37.0 * n, 91.0 * n)
         size = scene.textures.shape[-1] / 2.0 - 0.5 if b.centered else 0.0
-        rows.append(
-            [b.shape, *b.half_size, b.half_depth, b.texture, 1.0 / b.texel_m]
-            + [shift[0] + size, shift[1] + size]
-        )
+        offset = (shift[0] + size, shift[1] + size)
+        rows.append([b.shape, *b.half_size, b.half_depth, b.texture, 1.0 / b.texel_m, *offset])
     return np.array(rows, np.float64).reshape(-1, 8)
 
 
 def bounds_table(
     scene: Scene, frames: Array, chunks: npt.NDArray[np.int64], margin: float
 ) -> Array:
-    """Return ``[C, N, 6]``: least and largest ``x/z``, ``y/z`` and ``z`` of each body in each chunk.
+    """Return ``[C, N, 6]``: least and largest ``x/z``, ``y/z``, ``z`` of each body in each chunk.
 
     Args:
         scene: the bodies.
@@ -105,7 +103,7 @@ def bounds_table(
         points = centers[:, n, None] + np.einsum("kij,pj->kpi", axes[:, n], _corners(body))
         z = points[..., 2]
         safe = np.maximum(z, NEAREST_M)
-        for c, (first, last) in enumerate(zip(chunks[:-1], chunks[1:], strict=True)):
+        for c, (first, last) in enumerate(pairwise(chunks)):
             part = slice(first, last + 1)
             low, high = float(z[part].min()), float(z[part].max())
             if low <= NEAREST_M:

@@ -28,7 +28,7 @@ TICKS_PER_CHUNK = 8
 CHUNKS_PER_SEGMENT = 64
 """Tables and unsorted events are kept for a segment at a time, so memory follows the events."""
 LEAST_STEP_US = 20.0
-"""The shortest step for the sake of motion: half a pixel at 25,000 px/s. Reaching it is reported."""
+"""The shortest step for the sake of motion, half a pixel at 25,000 px/s; reported if reached."""
 
 Columns = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 
@@ -131,10 +131,10 @@ class _CameraRun:
         for c in range(segment.chunks.size - 1):
             begin = int(segment.ticks[segment.chunks[c]])
             until = min(end_us, int(segment.ticks[segment.chunks[c + 1]]))
-            pieces = [
-                (t[slice(ends[c - 1] if c else 0, ends[c])], w[slice(ends[c - 1] if c else 0, ends[c])])
-                for (t, w), ends in parts
-            ]  # fmt: skip
+            pieces = []
+            for (t, w), ends in parts:
+                here = slice(ends[c - 1] if c else 0, ends[c])
+                pieces.append((t[here], w[here]))
             first, last = np.searchsorted(self._stray[0], (begin, until))
             pieces.append((self._stray[0][first:last], self._stray[1][first:last]))
             times = np.concatenate([t for t, _ in pieces])

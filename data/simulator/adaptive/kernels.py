@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from data.simulator.jit import INLINED, KERNEL
 from data.simulator.pixels.kernels import (
     BODY,
     CUTOFF,
@@ -53,7 +54,7 @@ WORK = 16
 _FAR = 1e30
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def flow(dx: float, dy: float, inverse_z: float, twist: F64, k: int, n: int) -> float:
     """Return the image speed of a point of a moving body, in focal lengths per us.
 
@@ -67,7 +68,7 @@ def flow(dx: float, dy: float, inverse_z: float, twist: F64, k: int, n: int) -> 
     return math.sqrt(x * x + y * y)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def _tile_speed(
     corners: F64, near: I64, count: int, bounds: F64, frames: F64, twist: F64, first: int,
     last: int, bodies: F64,
@@ -92,7 +93,7 @@ def _tile_speed(
     return fastest
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def _plan(
     c: int, corners: F64, ticks: F64, chunks: I64, frames: F64, twist: F64, bounds: F64,
     bodies: F64, view: F64, sensor: F64, least_step_us: float, near: I64, poses: F64,
@@ -132,7 +133,7 @@ def _plan(
     return steps, count
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def _halve(
     t0: float, l0: float, t1: float, l1: float, poses: F64, s: int, between: F64, seen: I64,
     places: I64, count: int, scene: Scene, dx: float, dy: float, pixel: F64, sensor: F64,
@@ -176,7 +177,7 @@ def _halve(
     return found
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def _seen(near: I64, count: int, first: float, second: float, seen: I64, places: I64) -> int:
     """List the one or two bodies that are seen (-1: none), and where they stand in ``near``."""
     number = 0
@@ -187,7 +188,7 @@ def _seen(near: I64, count: int, first: float, second: float, seen: I64, places:
     return number
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def _window(pixels: F64, i: int, slow: bool, work: F64) -> None:
     """Note between which levels a pixel stays idle: none if it is blind or low-passed."""
     low, high = work[8], work[9]
@@ -204,21 +205,44 @@ def _window(pixels: F64, i: int, slow: bool, work: F64) -> None:
         high[i] = pixels[i, REFERENCE] + on - TOLERANCE
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
+def _look(
+    t_us: float, s: int, still: bool, poses: F64, near: I64, count: int, scene: Scene, m: int,
+    dx: F64, dy: F64, work: F64, sensor: F64,
+) -> None:  # fmt: skip
+    """Write what a tile sees at sample ``s``, and which of its pixels have something to do."""
+    bodies, texels, starts, view = scene
+    hit, level, before = work[5], work[6], work[7]
+    low, high, limit, busy, leak, due = work[8], work[9], work[10], work[11], work[14], work[15]
+    if still:
+        for i in range(m):
+            level[i] = before[i]
+    else:
+        tile_radiance(
+            poses, s, near, count, bodies, texels, starts, view, m, dx, dy, work, hit, level
+        )
+        light = light_at(sensor, t_us)
+        for i in range(m):
+            level[i] += light
+    for i in range(m):
+        rise = level[i] + leak[i] * t_us
+        idle = (low[i] < rise) & (rise < high[i]) & (due[i] >= t_us)
+        busy[i] = 0.0 if idle & (abs(level[i] - before[i]) < limit[i]) else 1.0
+
+
+@numba.njit(**KERNEL)
 def _march_tile(
     ta: float, tb: float, steps: int, poses: F64, near: I64, count: int, scene: Scene, m: int,
     width: int, first_where: int, columns: int, dx: F64, dy: F64, work: F64, between: F64,
     stack: F64, seen: I64, pixels: F64, sensor: F64, key: int, found: int, out_t: I64,
     out_id: I32, statistics: F64,
 ) -> int:  # fmt: skip
-    """Take the ``m`` pixels of a tile, ``columns`` a row, through ``steps`` equal steps.
+    """Take the ``m`` pixels of a tile, ``columns`` a row, through ``steps`` equal steps (0: still).
 
     ``pixels`` [m, STATE] is the tile's own; ``work`` [WORK, >= m], ``between``, ``stack`` and
     ``seen`` are scratch. A pixel whose level stays within its thresholds costs one comparison.
     """
-    bodies, texels, starts, view = scene
-    hit, level, before = work[5], work[6], work[7]
-    low, high, limit, busy, leak, due = work[8], work[9], work[10], work[11], work[14], work[15]
+    hit, level, before, limit, busy = work[5], work[6], work[7], work[10], work[11]
     slow = sensor[CUTOFF] > 0.0
     for i in range(m):
         before[i] = pixels[i, LEVEL]
@@ -226,21 +250,7 @@ def _march_tile(
     t0 = ta
     for s in range(1, max(1, steps) + 1):
         t1 = ta + (tb - ta) * s / max(1, steps)
-        if steps > 0:
-            tile_radiance(
-                poses, s, near, count, bodies, texels, starts, view, m, dx, dy, work, hit, level
-            )
-            light = light_at(sensor, t1)
-            if light != 0.0:
-                for i in range(m):
-                    level[i] += light
-        else:
-            for i in range(m):
-                level[i] = before[i]
-        for i in range(m):
-            rise = level[i] + leak[i] * t1
-            idle = (low[i] < rise) & (rise < high[i]) & (due[i] >= t1)
-            busy[i] = 0.0 if idle & (abs(level[i] - before[i]) < limit[i]) else 1.0
+        _look(t1, s, steps == 0, poses, near, count, scene, m, dx, dy, work, sensor)
         for i in range(m):
             if busy[i] == 0.0:
                 continue
@@ -266,7 +276,7 @@ def _march_tile(
     return found
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def _start_tile(
     t_us: float, frames: F64, scene: Scene, near: I64, m: int, width: int, first_where: int,
     columns: int, dx: F64, dy: F64, work: F64, pixels: F64, sensor: F64, key: int,
@@ -285,7 +295,7 @@ def _start_tile(
         pixels[i, BODY] = hit[i]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def play_rows(
     ticks: F64, chunks: I64, frames: F64, twist: F64, bounds: F64, scene: Scene, rays: F32,
     first_row: int, fresh: bool, pixels: F64, sensor: F64, key: int, least_step_us: float,

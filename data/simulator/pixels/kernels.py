@@ -13,6 +13,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from data.simulator.jit import INLINED, KERNEL
+
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
@@ -30,13 +32,13 @@ its spread and jitter, mean thresholds, their deviation and least value, digital
 radiance 0, share of OFF events lost, amplitude and rate (radians per us) of a flickering light."""
 
 NEVER = -1e18
-"""The end of a dead time that is not running: no event has this time, so t = 0 is like any other."""
+"""The end of a dead time that is not running: no event has this time, so t = 0 is no exception."""
 
 TOLERANCE = 1e-6
 """Crossings count from this log difference on, as in ESIM: n thresholds give n events."""
 
 
-@numba.njit(nogil=True, cache=True, forceinline=True)
+@numba.njit(**INLINED)
 def draw(key: int, pixel: int, index: int) -> float:
     """Return a number in (0, 1) that depends on its arguments alone.
 
@@ -51,36 +53,38 @@ def draw(key: int, pixel: int, index: int) -> float:
     return (float(z >> np.uint64(11)) + 0.5) * 2.0**-53
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(**KERNEL)
 def _normal(key: int, pixel: int, index: int) -> float:
     """Return a standard normal number from draws ``index`` and ``index + 1`` (Box and Muller)."""
     radius = math.sqrt(-2.0 * math.log(draw(key, pixel, index)))
     return radius * math.cos(2.0 * math.pi * draw(key, pixel, index + 1))
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def light_at(sensor: F64, t_us: float) -> float:
     """Return the log of the flickering light's brightness."""
     return sensor[FLICKER] * math.sin(sensor[FLICKER_RATE] * t_us) if sensor[FLICKER] else 0.0
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def brightness(sensor: F64, level: float) -> float:
     """Return the share of full light of v2e, ``(I + 20) / 275`` with I from 0 to 255."""
-    return (min(255.0, sensor[MID_DN] * math.exp(level)) + 20.0) / 275.0
+    share: float = (min(255.0, sensor[MID_DN] * math.exp(level)) + 20.0) / 275.0
+    return share
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def _wait(pixel: F64, sensor: F64, key: int, where: int) -> float:
-    """Return the time until the pixel's next candidate for shot noise, exponentially distributed."""
+    """Return the exponentially distributed time until the next candidate for shot noise."""
     rate = 0.5 * sensor[SHOT] * (
         sensor[ON_MEAN] / pixel[ON] + sensor[OFF_MEAN] / pixel[OFF]
     )  # fmt: skip
     pixel[DRAWS] += 1.0
-    return -math.log(draw(key, where, int(pixel[DRAWS]))) / rate
+    wait: float = -math.log(draw(key, where, int(pixel[DRAWS]))) / rate
+    return wait
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def start_pixel(pixel: F64, sensor: F64, key: int, where: int, t_us: float, level: float) -> None:
     """Draw what a pixel keeps for life, and a reference anywhere between its thresholds."""
     on = sensor[ON_MEAN] + sensor[MISMATCH] * _normal(key, where, 0)
@@ -98,7 +102,7 @@ def start_pixel(pixel: F64, sensor: F64, key: int, where: int, t_us: float, leve
     pixel[NEXT_SHOT] = t_us + _wait(pixel, sensor, key, where) if sensor[SHOT] > 0.0 else -NEVER
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def _emit(
     pixel: F64, sensor: F64, key: int, where: int, now: float, brighter: bool, count: int,
     out_t: I64, out_id: I32,
@@ -109,17 +113,17 @@ def _emit(
         if draw(key, where, int(pixel[DRAWS])) < sensor[BIAS_OFF]:
             return count
     if count < out_t.size:
-        out_t[count] = int(math.floor(now))
+        out_t[count] = math.floor(now)
         out_id[count] = 2 * where + (1 if brighter else 0)
     return count + 1
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def _cross(
     t0: float, m0: float, t1: float, m1: float, pixel: F64, sensor: F64, key: int, where: int,
     count: int, out_t: I64, out_id: I32,
 ) -> int:  # fmt: skip
-    """Emit the events of a level that moves from ``m0`` to ``m1`` on a straight line, leak aside."""
+    """Emit the events of a level that moves from ``m0`` to ``m1`` in a straight line."""
     m0, m1 = m0 + pixel[LEAK] * t0, m1 + pixel[LEAK] * t1
     start = t0
     slope = (m1 - m0) / (t1 - t0)
@@ -155,7 +159,7 @@ def _cross(
     return count
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def _smooth(
     t0: float, l0: float, t1: float, l1: float, pixel: F64, sensor: F64, key: int, where: int,
     count: int, out_t: I64, out_id: I32,
@@ -165,9 +169,7 @@ def _smooth(
     ``F' = k (L - F)`` with ``L = l0 + s (t - t0)`` has ``F = L - s/k + g exp(-k (t - t0))``; k is
     taken at the middle of the piece. F is cut into straight pieces below half a threshold each.
     """
-    if sensor[CUTOFF] == 0.0:
-        return _cross(t0, l0, t1, l1, pixel, sensor, key, where, count, out_t, out_id)
-    rate = sensor[CUTOFF] * brightness(sensor, 0.5 * (l0 + l1))
+    rate: float = sensor[CUTOFF] * brightness(sensor, 0.5 * (l0 + l1))
     slope = (l1 - l0) / (t1 - t0)
     gap = pixel[FILTERED] - l0 + slope / rate
     steepest = abs(slope) + rate * abs(gap)
@@ -187,7 +189,20 @@ def _smooth(
     return count
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**INLINED)
+def _straight(
+    t0: float, l0: float, t1: float, l1: float, pixel: F64, sensor: F64, key: int, where: int,
+    count: int, out_t: I64, out_id: I32,
+) -> int:  # fmt: skip
+    """Emit the events of a straight piece of log radiance, low-passed if the sensor is slow."""
+    if sensor[CUTOFF] > 0.0:
+        count = _smooth(t0, l0, t1, l1, pixel, sensor, key, where, count, out_t, out_id)
+    else:
+        count = _cross(t0, l0, t1, l1, pixel, sensor, key, where, count, out_t, out_id)
+    return count
+
+
+@numba.njit(**KERNEL)
 def advance(
     t0: float, l0: float, t1: float, l1: float, pixel: F64, sensor: F64, key: int, where: int,
     count: int, out_t: I64, out_id: I32,
@@ -201,7 +216,7 @@ def advance(
         now = max(t0, pixel[NEXT_SHOT])
         level = l0 + (l1 - l0) * (now - t0) / (t1 - t0)
         if now > t0:
-            count = _smooth(
+            count = _straight(
                 t0, l0, now, level, pixel, sensor, key, where, count, out_t, out_id
             )  # fmt: skip
         pixel[DRAWS] += 2.0
@@ -217,5 +232,5 @@ def advance(
         pixel[NEXT_SHOT] = now + _wait(pixel, sensor, key, where)
         t0, l0 = now, level
     if t1 > t0:
-        count = _smooth(t0, l0, t1, l1, pixel, sensor, key, where, count, out_t, out_id)
+        count = _straight(t0, l0, t1, l1, pixel, sensor, key, where, count, out_t, out_id)
     return count

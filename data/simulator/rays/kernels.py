@@ -16,6 +16,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from data.simulator.jit import ALLOCATING, INLINED, KERNEL
+
 F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
@@ -26,7 +28,7 @@ _TINY = 1e-12
 _GRAZING = 0.02
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def _round_hit(
     shape: float, a1: float, a2: float, a3: float, o1: float, o2: float, o3: float,
     radius: float, half: float,
@@ -48,7 +50,7 @@ def _round_hit(
     return (z, abs(a2)) if p1 * p1 + p3 * p3 <= radius * radius else (_FAR, 1.0)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def _box_hit(
     a1: float, a2: float, a3: float, o1: float, o2: float, o3: float,
     h1: float, h2: float, h3: float,
@@ -70,7 +72,7 @@ def _box_hit(
     return z, 2 if a3 > 0.0 else 5, abs(a3)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def _solid_hit(
     frames: F64, s: int, j: int, bodies: F64, n: int, dx: float, dy: float, best: float
 ) -> tuple[float, float, float, float]:
@@ -103,7 +105,8 @@ def _solid_hit(
             face = 2 if p3 < 0.0 else 5
         stretch = size1 / max(b1, b2, b3)
         p1, p2, p3 = p1 * stretch, p2 * stretch, p3 * stretch
-    apart = 7.3 * size1 * face
+    # A whole number of pictures apart, if the body shows one on each face.
+    apart = 8.0 * size1 * face
     if face % 3 == 0:
         return z, p3 + apart, p2, cosine
     if face % 3 == 1:
@@ -111,7 +114,7 @@ def _solid_hit(
     return z, p1 + apart, p2, cosine
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def cast(
     frames: F64, s: int, near: I64, count: int, bodies: F64, dx: float, dy: float
 ) -> tuple[float, int, float, float, float]:
@@ -145,7 +148,7 @@ def cast(
     return best, hit, best_u, best_v, best_cosine
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def _bilinear(texels: F32, start: int, size: int, u: float, v: float) -> float:
     """Return the value of a periodic tile at (u, v) texels of its own."""
     u_floor, v_floor = math.floor(u), math.floor(v)
@@ -156,10 +159,11 @@ def _bilinear(texels: F32, start: int, size: int, u: float, v: float) -> float:
     row1 = start + ((v0 + 1) & mask) * size
     top = texels[row0 + u0] + (texels[row0 + u1] - texels[row0 + u0]) * u_part
     bottom = texels[row1 + u0] + (texels[row1 + u1] - texels[row1 + u0]) * u_part
-    return top + (bottom - top) * v_part
+    level: float = top + (bottom - top) * v_part
+    return level
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False, forceinline=True)
+@numba.njit(**INLINED)
 def shade(
     bodies: F64, texels: F32, starts: I64, n: int, u: float, v: float, footprint: float
 ) -> float:
@@ -173,7 +177,8 @@ def shade(
     size = 1 << (starts.shape[1] - 1)
     wide = footprint * scale
     if wide <= 1.0:
-        return _bilinear(texels, starts[tile, 0], size, u, v)
+        nearest: float = _bilinear(texels, starts[tile, 0], size, u, v)
+        return nearest
     depth = min(math.log2(wide), starts.shape[1] - 1.001)
     level = int(depth)
     share = depth - level
@@ -183,28 +188,30 @@ def shade(
     fine = _bilinear(texels, starts[tile, level], size >> level, u, v)
     u, v = (u + 0.5) * 0.5 - 0.5, (v + 0.5) * 0.5 - 0.5
     coarse = _bilinear(texels, starts[tile, level + 1], size >> (level + 1), u, v)
-    return fine + (coarse - fine) * share
+    mixed: float = fine + (coarse - fine) * share
+    return mixed
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def radiance(
     frames: F64, s: int, near: I64, count: int, bodies: F64, texels: F32, starts: I64,
     view: F64, dx: float, dy: float,
 ) -> float:  # fmt: skip
-    """Return the log radiance along a ray; ``view`` is (focal length px, log radiance of nothing)."""
+    """Return the log radiance along a ray; ``view`` is (focal length, log radiance of nothing)."""
     z, n, u, v, cosine = cast(frames, s, near, count, bodies, dx, dy)
-    if n < 0:
-        return view[1]
-    footprint = z / (view[0] * math.sqrt(max(cosine, _GRAZING)))
-    return shade(bodies, texels, starts, n, u, v, footprint)
+    level: float = view[1]
+    if n >= 0:
+        footprint = z / (view[0] * math.sqrt(max(cosine, _GRAZING)))
+        level = shade(bodies, texels, starts, n, u, v, footprint)
+    return level
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def _flat_tile(
     frames: F64, s: int, j: int, bodies: F64, n: int, m: int, dx: F64, dy: F64, z: F64, u: F64,
     v: F64, cosine: F64, hit: F64,
 ) -> None:  # fmt: skip
-    """Let a flat body hide what ``m`` rays met so far. Without branches: the compiler vectorizes."""
+    """Let a flat body hide what ``m`` rays met so far; without branches, to be vectorized."""
     f0, f1, f2, fo = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
     g0, g1, g2, go = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
     h0, h1, h2, ho = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
@@ -229,7 +236,7 @@ def _flat_tile(
         hit[i] = body if met else hit[i]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def _solid_tile(
     frames: F64, s: int, j: int, bodies: F64, n: int, m: int, dx: F64, dy: F64, z: F64, u: F64,
     v: F64, cosine: F64, hit: F64, inside: F64,
@@ -257,7 +264,7 @@ def _solid_tile(
                 z[i], u[i], v[i], cosine[i], hit[i] = found, across, down, slant, float(n)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@numba.njit(**KERNEL)
 def tile_radiance(
     frames: F64, s: int, near: I64, count: int, bodies: F64, texels: F32, starts: I64, view: F64,
     m: int, dx: F64, dy: F64, work: F64, hit: F64, out: F64,
@@ -300,7 +307,7 @@ def tile_radiance(
         out[i] = top + (bottom - top) * v_part
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(**ALLOCATING)
 def picture(
     frames: F64, bodies: F64, texels: F32, starts: I64, view: F64, rays: F32, out: F32
 ) -> None:
@@ -314,7 +321,7 @@ def picture(
             )  # fmt: skip
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(**ALLOCATING)
 def ground_truth(frames: F64, bodies: F64, geometry: F64, out: F32) -> None:
     """Fill ``out`` [H, W] with disparity in pixels, 0 where the right camera cannot see the point.
 

@@ -1,4 +1,4 @@
-"""Flat worlds: boards before a wall, painted at random, with patterns that repeat, or with pictures."""
+"""Flat worlds: boards and a wall, painted at random, with patterns that repeat or pictures."""
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def planes(rng: np.random.Generator, rig: Rig) -> Scene:
 
 @scene("repetitive")
 def repetitive(rng: np.random.Generator, rig: Rig) -> Scene:
-    """Boards and a wall with stripes, checks, dots and bricks: each place looks like its neighbor."""
+    """Boards and a wall of stripes, checks, dots, bricks: each place looks like its neighbor."""
     stage = Stage(rng, rig)
     far = stage.between(0.02, 0.05)
     near = stage.between(0.09, 0.18)
@@ -78,8 +78,10 @@ def photos(rng: np.random.Generator, rig: Rig, pictures: Pictures) -> Scene:
                 half_depth=half if k % 2 else 0.0,
                 texture=1 + k % 5,
                 texel_m=2.0 * half / size,
-                path=stage.roam(depth, stage.between(0.0, 0.15), stage.between(0.0, 0.8)),
+                path=stage.roam(depth, stage.between(0.0, 0.1), stage.between(0.0, 0.5)),
                 centered=True,
             )
         )
-    return Scene(bodies=tuple(bodies), textures=textures, motion=stage.ride(stage.depth(far)))
+    return Scene(
+        bodies=tuple(bodies), textures=textures, motion=stage.ride(stage.depth(far), 0.03, 0.1)
+    )
