@@ -4,7 +4,7 @@ An array becomes two byte strings: where its values lie, and the values. Both ta
 that gives back every bit:
 
 * places: ``all``; ``gaps``, one byte per value with the number of zeros before it; ``bits``, one
-  bit per element.
+  bit per element in words of 64.
 * values: ``one`` (all are the same number), ``int8``, ``uint8``, ``float16``, ``uint16/256``
   (DSEC's disparity), else ``float32``.
 
@@ -65,8 +65,10 @@ def pack(array: npt.NDArray[Any]) -> tuple[dict[str, Any], list[bytes]]:
     places, where = "gaps", gaps.tobytes()
     if found == flat.size:
         places, where = "all", b""
-    elif size > -(-flat.size // 8):
-        places, where = "bits", np.packbits(bits != 0, bitorder="little").tobytes()
+    elif size > 8 * -(-flat.size // 64):
+        padded = np.zeros(64 * -(-flat.size // 64), np.bool_)
+        padded[: flat.size] = bits != 0
+        places, where = "bits", np.packbits(padded, bitorder="little").tobytes()
     sizes = [len(where), len(values)]
     return about | {"places": places, "values": form, "sizes": sizes}, [where, values]
 
@@ -94,10 +96,10 @@ def unpack(about: Mapping[str, Any], where: Bytes, values: Bytes) -> npt.NDArray
         out = np.zeros(count, np.float32)
         fits = read_gaps(stored, numbers, out)
     else:
-        out = np.empty(count, np.float32)
-        fits = (
-            numbers.size > 0 and stored.size == -(-count // 8) and read_bits(stored, numbers, out)
-        )
+        out = np.zeros(count, np.float32)
+        # A copy, because in a file the words lie anywhere, and Numba would compile for that too.
+        whole = stored.size == 8 * -(-count // 64)
+        fits = whole and read_bits(stored.copy().view("<u8"), numbers, out)
     if not fits:
         raise PackingError(f"{numbers.size} values do not fit their places among {count}.")
     return out.reshape(shape)

@@ -6,7 +6,14 @@ import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
 U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
 U8 = npt.NDArray[np.uint8]
+
+DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+"""A number whose 64 shifts to the left have 64 different top six bits."""
+
+PLACES = np.array(sorted(range(64), key=lambda k: (int(DE_BRUIJN) << k) % 2**64 >> 58), np.int64)
+"""Top six bits of a shift of it to the number of places it was shifted by."""
 
 STRIDE = 255
 """A gap byte of this value moves on by as many elements and sets nothing."""
@@ -62,17 +69,23 @@ def read_gaps(gaps: U8, values: F32, out: F32) -> bool:
 
 
 @numba.njit(nogil=True, cache=True)
-def read_bits(mask: U8, values: F32, out: F32) -> bool:
-    """Write ``values`` to where ``mask`` has a bit, least significant first, and 0 elsewhere.
+def read_bits(mask: U64, values: F32, out: F32) -> bool:
+    """Write ``values`` to where ``mask`` has a bit, least significant first, into zeros.
 
-    A single value stands for all places. False if the values do not fit.
+    A single value stands for all places. False if the values do not fit, or a bit lies beyond the
+    end of ``out``.
     """
-    k, last = 0, values.size - 1
+    k = 0
     step = 0 if values.size == 1 else 1
-    for i in range(out.size):
-        bit = (mask[i >> 3] >> (i & 7)) & 1
-        # Read in any case, so that there is no branch to predict.
-        value = values[min(k, last)]
-        out[i] = value if bit else np.float32(0.0)
-        k += step * bit
+    for w in range(mask.size):
+        word, base = mask[w], 64 * w
+        while word:
+            # Only the lowest bit; times a de Bruijn sequence its place stands in the top six bits.
+            low = word & (~word + np.uint64(1))
+            place = base + PLACES[(low * DE_BRUIJN) >> np.uint64(58)]
+            if place >= out.size or k >= values.size:
+                return False
+            out[place] = values[k]
+            k += step
+            word ^= low
     return step == 0 or k == values.size

@@ -135,6 +135,8 @@ def test_damaged_packing_is_refused():
         (about, where, b""),
         (about | {"places": "all"}, where, values),
         (about | {"places": "bits"}, where, values),
+        (about | {"places": "bits"}, b"\xff" * 632, values),
+        (about | {"places": "bits"}, bytes(631) + b"\xff", values),
         (about | {"values": "int3"}, where, values),
         (about | {"values": "bool"}, where, values),
     ):
