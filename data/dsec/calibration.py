@@ -29,8 +29,12 @@ FRAME_PLACES = (0.075, 0.925)
 EVENT_CAMERAS: Mapping[Camera, int] = {"left": 0, "right": 3}
 """Numbers of the event cameras."""
 
-LARGEST_CHARACTERS = 1 << 17
-"""Of a calibration; a real one has 7000, and YAML is slow to read."""
+LARGEST_TEXT = 1 << 17
+"""Characters of a calibration; a real one has 7000."""
+
+LARGEST_DEPTH = 4000
+"""Characters of a line, and brackets of a file: neither allows deeper nesting, which YAML's parsers
+follow by recursion."""
 
 LARGEST_BASELINE_M = 1e4
 
@@ -257,13 +261,16 @@ def _transforms(lenses: Mapping[Camera, Lens], calibration: Calibration) -> tupl
 def _content(path: Path) -> Any:
     """Return what the YAML file holds."""
     text = read_text(path)
-    if len(text) > LARGEST_CHARACTERS:
+    longest = max(map(len, text.splitlines()), default=0)
+    if max(longest, text.count("["), text.count("{")) > LARGEST_DEPTH or len(text) > LARGEST_TEXT:
         raise RecordingError(
-            f"{path} has {len(text)} characters. Expected a calibration of some 7000; copy it "
-            "again."
+            f"{path} has {len(text)} characters, {longest} of them in one line. Expected a "
+            "calibration of some 7000; copy it again."
         )
+    # The parser in C takes 4 ms for a real file, the other one 30; it is part of most builds.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=loader)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RecordingError(

@@ -169,9 +169,13 @@ def test_a_yaml_that_would_take_for_ever(sequence):
     ) + "disparity_to_depth: {cams_03: *z}\n")  # fmt: skip
     with pytest.raises(RecordingError, match="4 x 4 finite numbers"):
         DsecRecording(sequence)
-    path.write_text("[" * 20_000)
-    with pytest.raises(RecordingError, match="is no YAML"):
-        DsecRecording(sequence)
+    for text in ("[" * 20_000, "- " * 20_000, "{a: " * 20_000, "? " * 20_000):
+        path.write_text(text)
+        with pytest.raises(RecordingError, match="of them in one line. Expected a calibration"):
+            DsecRecording(sequence)
+        path.write_text(text[:2_000])
+        with pytest.raises(RecordingError, match="is no YAML|is missing"):
+            DsecRecording(sequence)
     path.write_text("a: 1\n" * 100_000)
     with pytest.raises(RecordingError, match="has 500000 characters"):
         DsecRecording(sequence)
