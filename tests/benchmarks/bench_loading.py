@@ -152,8 +152,9 @@ def tensors(sample):
 
 def show(title, timings, facts):
     """Print one table: samples per second, and how many times as fast as Tonic's cache."""
-    print(f"\n{title}: {facts['samples']} samples a pass, {len(timings.foreign)} rounds, others "
-          f"used {100 * statistics.median(timings.foreign):.0f} % of the machine")  # fmt: skip
+    busy = 100 * statistics.median(timings.foreign)
+    print(f"\n{title}: {facts['samples']} samples a pass, {len(timings.foreign)} rounds, other "
+          f"processes (workers too) used {busy:.0f} % of the machine")  # fmt: skip
     for case in timings.seconds:
         rate = facts["samples"] / timings.median_ms(case) * 1e3
         best = facts["samples"] / timings.best_ms(case) * 1e3
