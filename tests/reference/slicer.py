@@ -32,7 +32,7 @@ class Slicer:
             assert self.t[first - 1] < 1000 * ms
 
     def events(self, t0_us, t1_us):
-        """Return the columns of a window ``[t0, t1)`` on the absolute clock, None past the table."""
+        """Return the columns of ``[t0, t1)`` on the absolute clock, None past the table."""
         start, stop = t0_us - self.offset, t1_us - self.offset
         first_ms, last_ms = start // 1000, -(-stop // 1000)
         assert first_ms >= 0

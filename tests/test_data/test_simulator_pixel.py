@@ -1,6 +1,7 @@
 """The pixel of the adaptive engine: against its plain twin, and against what physics predicts."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -219,7 +220,7 @@ def test_cutting_a_piece_in_two_changes_nothing():
     ends = []
     for cuts in ([0.0, 8000.0], [0.0, 1000.0, 1500.0, 8000.0]):
         pixel = start(sensor)
-        for t0, t1 in zip(cuts, cuts[1:]):
+        for t0, t1 in pairwise(cuts):
             k.advance(t0, t0 * 1e-4, t1, t1 * 1e-4, pixel, row, KEY, 7, 0, *none)
         ends.append(pixel[k.FILTERED])
     assert ends[0] == pytest.approx(ends[1], abs=1e-12)

@@ -30,6 +30,9 @@ CHUNKS_PER_SEGMENT = 64
 LEAST_STEP_US = 20.0
 """The shortest step for the sake of motion, half a pixel at 25,000 px/s; reported if reached."""
 
+FIRST_ROOM = 4096
+"""Events that there is room for at first, for eight rows and a segment."""
+
 Columns = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 
 
@@ -72,8 +75,7 @@ class _CameraRun:
     ) -> None:  # fmt: skip
         chance = np.random.SeedSequence([seed, CAMERAS.index(camera)])
         self._scene, self._rig, self._eye = scene, rig, rig.eye_x_m(camera)
-        # 63 bits, so that the key is the same number in every integer type.
-        self._key = int(chance.generate_state(1, np.uint64)[0] >> np.uint64(1))
+        self._key = camera_key(seed, camera)
         self._sensor = sensor_row(sensor, light_hz)
         view = np.array([rig.calibration.focal_px, scene.sky])
         self._world = (solid_table(scene), *tiles, view)
@@ -84,7 +86,7 @@ class _CameraRun:
         )
         order = np.argsort(stray[0], kind="stable")
         self._stray: Columns = stray[0][order], stray[1][order]
-        self._room = 4096
+        self._room = FIRST_ROOM
 
     def tables(self, ticks: npt.NDArray[np.float64]) -> _Segment:
         """Return the tables of the stretch that ``ticks`` spans."""
@@ -144,6 +146,13 @@ class _CameraRun:
             times, where = times[order], where[order]
             stop = np.searchsorted(times, end_us) if until == end_us else times.size
             yield times[:stop], where[:stop]
+
+
+def camera_key(seed: int, camera: Camera) -> int:
+    """Return the key of all that a camera's pixels draw."""
+    chance = np.random.SeedSequence([seed, CAMERAS.index(camera)])
+    # 63 bits, so that the key is the same number in every integer type.
+    return int(chance.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def simulate(
