@@ -19,18 +19,40 @@ import numpy.typing as npt
 
 from data.dsec.blocks import SHARED, Block
 from data.dsec.hdf5 import CACHE_BYTES, cache_bytes_for, check_written, open_hdf5, readable
+from data.dsec.rows import (
+    COLUMNS,
+    Columns,
+    all_inside,
+    as_signs,
+    before,
+    check_columns,
+    read_block,
+    read_offset,
+    read_rows,
+    row_bytes,
+)  # fmt: skip
 from data.errors import RecordingError
 from data.events import Events
 
 I64 = npt.NDArray[np.int64]
-
-COLUMNS = ("events/t", "events/x", "events/y", "events/p")
 
 BLOCK = 1 << 16
 """Events per block, rounded up to whole chunks of the file."""
 
 LARGEST_BLOCK = 1 << 20
 """The same where chunks are huge; then a block is a part of one."""
+
+EVENT_BYTES = 9
+"""Memory of an event, unpacked."""
+
+DIRECT_SHARE = 2
+"""Files larger than so many times the memory for blocks are read without keeping any."""
+
+DIRECT_CACHE_BYTES = 1 << 23
+"""HDF5's own cache of unpacked chunks for them, per column: h5py's usual size since 3.16."""
+
+LARGEST_DIRECT = 1 << 24
+"""Events that a window may have to be read without blocks; more only in a table that is wrong."""
 
 LARGEST_TIME_US = 1 << 61
 """Times and offsets beyond it (73,000 years) would overflow when added."""
@@ -70,12 +92,15 @@ class EventFile:
         self._cache_bytes = CACHE_BYTES
         with readable(path):
             file = self._opened()
-            self.count = _check_columns(path, file)
-            self.offset_us = _offset(path, file)
+            self.count = check_columns(path, file)
+            self.offset_us = read_offset(path, file)
             times = file["events/t"]
             chunk = times.chunks[0] if times.chunks else BLOCK
             self._block = min(-(-BLOCK // chunk) * chunk, LARGEST_BLOCK)
-            self._cache_bytes = max(cache_bytes_for(file[name]) for name in COLUMNS)
+            # Blocks pay where they come again: in a file that fits into their memory, or nearly.
+            self._is_large = self.count > DIRECT_SHARE * SHARED.budget_bytes // EVENT_BYTES
+            least = DIRECT_CACHE_BYTES if self._is_large else CACHE_BYTES
+            self._cache_bytes = max(cache_bytes_for(file[name], least) for name in COLUMNS)
             first, last = int(times[0]), int(times[self.count - 1])
         if max(abs(first), abs(last), abs(self.offset_us)) > LARGEST_TIME_US:
             raise RecordingError(
@@ -85,7 +110,7 @@ class EventFile:
         # Python integers: uint32 times plus an offset of 5e10 would overflow or be refused.
         self.ends_us = first + self.offset_us, last + self.offset_us
         if self._cache_bytes > CACHE_BYTES:
-            self.close()  # the next read opens it with room for its large chunks
+            self.close()  # the next read opens it with room for its chunks
 
     def window(self, t0_us: int, t1_us: int) -> tuple[Events, I64]:
         """Return the events with ``t0_us <= t < t1_us``.
@@ -103,6 +128,10 @@ class EventFile:
         t1 = min(operator.index(t1_us) - self.offset_us, last + 1)
         if t0 >= t1:
             return Events.empty(), np.empty(0, np.int64)
+        if self._is_large:
+            events = self._direct(t0, t1)
+            if events is not None:
+                return events
         index = self._locate(t0)
         found: list[Block] = []
         try:
@@ -137,7 +166,7 @@ class EventFile:
             while True:
                 found.insert(0, self._get(index))
                 self._check_order(found[:2])
-                held += _before(found[0].t, stop) - _before(found[0].t, start)
+                held += before(found[0].t, stop) - before(found[0].t, start)
                 if held >= count or found[0].first < start or index == 0:
                     break
                 index -= 1
@@ -186,6 +215,14 @@ class EventFile:
             self._columns = ()
             self._process = os.getpid()
         return self._file
+
+    def _open_columns(self) -> Columns:
+        """Return the columns of the open file; call within ``readable``."""
+        file = self._opened()
+        if not self._columns:
+            # Kept open: HDF5 forgets where the chunks lie whenever a dataset is closed.
+            self._columns = tuple(file[name] for name in COLUMNS)
+        return self._columns
 
     def _locate(self, t: int) -> int:
         """Return the first block that ends at or after ``t``; one of them must."""
@@ -241,33 +278,65 @@ class EventFile:
         start = index * self._block
         stop = min(start + self._block, self.count)
         with readable(self.path):
-            file = self._opened()
-            if not self._columns:
-                # Kept open: HDF5 forgets where the chunks lie whenever a dataset is closed.
-                self._columns = tuple(file[name] for name in COLUMNS)
-            row_bytes = sum(column.dtype.itemsize for column in self._columns)
+            columns = self._open_columns()
             if buffer is None:
-                buffer = SHARED.buffer(self._block * row_bytes)
-            t, x, y, p = _rows(self._columns, start, stop, buffer)
-        back = t[1:] < t[:-1]
-        if back.any():
-            row = int(np.argmax(back))
-            raise self._unsorted(start + row + 1, int(t[row + 1]), int(t[row]))
-        first, last, outside = int(t[0]), int(t[-1]), t[:0]
-        if not (_all_inside(x, self._sensor[0]) and _all_inside(y, self._sensor[1])):
+                buffer = SHARED.buffer(self._block * row_bytes(columns))
+            t, x, y, p = read_block(columns, start, stop, buffer)
+        self._check_sorted(t, start)
+        first, last = int(t[0]), int(t[-1])
+        t, x, y, p, outside = self._part(t, x, y, p)
+        return Block(
+            key=(self._owner, index), start=start, stop=stop, first=first, last=last,
+            t=t, x=x, y=y, p=p, outside=outside, buffer=buffer,
+        )  # fmt: skip
+
+    def _direct(self, t0: int, t1: int) -> tuple[Events, I64] | None:
+        """Read a relative window without keeping anything; None where the table does not fit.
+
+        One event more on either side shows whether the table really brackets the window.
+        """
+        table = self._hints()
+        low_ms, high_ms = t0 // 1000, -(-t1 // 1000)
+        if low_ms < 1 or high_ms >= table.size:
+            return None
+        low, high = max(int(table[low_ms]) - 1, 0), min(int(table[high_ms]) + 1, self.count)
+        if not 0 < high - low <= LARGEST_DIRECT:
+            return None
+        with readable(self.path):
+            columns = self._open_columns()
+            t = np.empty(high - low, columns[0].dtype)
+            read_rows(columns[0], low, t)
+            if (int(t[0]) >= t0 and low > 0) or (int(t[-1]) < t1 and high < self.count):
+                return None
+            self._check_sorted(t, low)
+            start, stop = before(t, t0), before(t, t1)
+            x, y, p = (np.empty(stop - start, column.dtype) for column in columns[1:])
+            for column, values in zip(columns[1:], (x, y, p), strict=True):
+                read_rows(column, low + start, values)
+        t, x, y, p, outside = self._part(t[start:stop], x, y, p)
+        shift = np.int64(self.offset_us)
+        absolute = np.add(t, shift, dtype=np.int64, casting="unsafe")
+        return Events.trusted(t=absolute, x=x, y=y, p=p), outside.astype(np.int64) + shift
+
+    def _part(
+        self,
+        t: npt.NDArray[np.integer],
+        x: npt.NDArray[np.integer],
+        y: npt.NDArray[np.integer],
+        p: npt.NDArray[Any],
+    ) -> tuple[Any, ...]:
+        """Return the columns of the events on the sensor, and the times of the others."""
+        outside = t[:0]
+        if not (all_inside(x, self._sensor[0]) and all_inside(y, self._sensor[1])):
             inside = (x >= 0) & (x < self._sensor[0]) & (y >= 0) & (y < self._sensor[1])
             outside = t[~inside]
             t, x, y, p = t[inside], x[inside], y[inside], p[inside]
-        plain = p.dtype == np.uint8 and (p.size == 0 or int(p.max()) <= 1)
-        return Block(
-            key=(self._owner, index), start=start, stop=stop, first=first, last=last,
-            t=t, x=x.astype(np.uint16, copy=False), y=y.astype(np.uint16, copy=False),
-            p=p.view(np.bool_) if plain else p > 0, outside=outside, buffer=buffer,
-        )  # fmt: skip
+        x, y = (places.astype(np.uint16, copy=False) for places in (x, y))
+        return t, x, y, as_signs(p), outside
 
     def _join(self, blocks: list[Block], t0: int, t1: int) -> tuple[Events, I64]:
         """Return the events of the relative window, and the times of those outside, absolute."""
-        parts = [slice(_before(b.t, t0), _before(b.t, t1)) for b in blocks]
+        parts = [slice(before(b.t, t0), before(b.t, t1)) for b in blocks]
         ends = np.cumsum([0, *(part.stop - part.start for part in parts)])
         t, p = np.empty(ends[-1], np.int64), np.empty(ends[-1], np.bool_)
         x, y = np.empty(ends[-1], np.uint16), np.empty(ends[-1], np.uint16)
@@ -276,10 +345,17 @@ class EventFile:
             x[start:stop], y[start:stop] = block.x[part], block.y[part]
             p[start:stop] = block.p[part]
         t += self.offset_us
-        gone = [b.outside[_before(b.outside, t0) : _before(b.outside, t1)] for b in blocks]
+        gone = [b.outside[before(b.outside, t0) : before(b.outside, t1)] for b in blocks]
         outside = np.concatenate([part.astype(np.int64) for part in gone]) + self.offset_us
         # Every block is sorted, and so is their row: nothing is left to be checked.
         return Events.trusted(t=t, x=x, y=y, p=p), outside
+
+    def _check_sorted(self, t: npt.NDArray[np.integer], start: int) -> None:
+        """Refuse times that decrease; ``start`` is the index of the first."""
+        back = t[1:] < t[:-1]
+        if back.any():
+            row = int(np.argmax(back))
+            raise self._unsorted(start + row + 1, int(t[row + 1]), int(t[row]))
 
     def _check_order(self, pair: list[Block]) -> None:
         """Refuse a block that begins before its predecessor ends."""
@@ -292,84 +368,3 @@ class EventFile:
             f"The times in {self.path} are not sorted: event {index} has t={time} us after "
             f"t={before} us. Sort the events and make ms_to_idx again."
         )
-
-
-def _check_columns(path: Path, file: h5py.File) -> int:
-    """Return the number of events of a file whose columns are as they should be."""
-    names = [*COLUMNS, "ms_to_idx"]
-    missing = [name for name in names if not isinstance(file.get(name), h5py.Dataset)]
-    if missing:
-        raise RecordingError(
-            f"{path} lacks {', '.join(missing)}. Expected DSEC's datasets events/t, "
-            "events/x, events/y, events/p and ms_to_idx; is it the file of another data set?"
-        )
-    kinds = dict.fromkeys(names, "ui") | {"events/p": "uib"}
-    odd = {
-        name: str(file[name].dtype) for name in names if file[name].dtype.kind not in kinds[name]
-    }
-    if odd:
-        raise RecordingError(f"{path} holds {odd}. Expected integers, times in us.")
-    shapes = {name: file[name].shape for name in COLUMNS}
-    if len(set(shapes.values())) != 1 or len(shapes["events/t"]) != 1:
-        raise RecordingError(
-            f"The columns in {path} have shapes {shapes}. Expected four of one length; "
-            "the file was not written to its end."
-        )
-    count = int(shapes["events/t"][0])
-    if count == 0:
-        raise RecordingError(f"{path} has no events. Stereo needs both cameras.")
-    for name in COLUMNS:
-        check_written(path, file[name])
-    return count
-
-
-def _offset(path: Path, file: h5py.File) -> int:
-    """Return ``t_offset``; 0 where there is none."""
-    if "t_offset" not in file:
-        return 0
-    dataset = file["t_offset"]
-    if not isinstance(dataset, h5py.Dataset):
-        raise RecordingError(f"t_offset in {path} is a group. Expected one number.")
-    if dataset.size != 1 or dataset.dtype.kind not in "iu":
-        raise RecordingError(
-            f"t_offset in {path} has shape {dataset.shape} and type {dataset.dtype}. Expected one "
-            "number, whole microseconds."
-        )
-    return int(np.asarray(dataset[()]).reshape(-1)[0])
-
-
-def _rows(
-    columns: tuple[h5py.Dataset, ...], start: int, stop: int, buffer: npt.NDArray[np.uint8]
-) -> list[npt.NDArray[Any]]:
-    """Read part of the columns, each in its own type, into one piece of memory.
-
-    HDF5 converts types more slowly than NumPy, and h5py's own selections take longer than reading
-    a block from memory.
-    """
-    memory = h5py.h5s.create_simple((stop - start,))
-    parts: dict[int, npt.NDArray[Any]] = {}
-    place = 0
-    # The widest first, so that each begins at a multiple of its width.
-    for which in sorted(range(len(columns)), key=lambda c: -columns[c].dtype.itemsize):
-        column = columns[which].id
-        size = (stop - start) * column.dtype.itemsize
-        parts[which] = buffer[place : place + size].view(column.dtype)
-        place += size
-        rows = column.get_space()
-        rows.select_hyperslab((start,), (stop - start,))
-        column.read(memory, rows, parts[which])
-    return [parts[which] for which in range(len(columns))]
-
-
-def _all_inside(places: npt.NDArray[np.integer], size: int) -> bool:
-    """Return whether all columns or rows are on a sensor with ``size`` of them."""
-    return int(places.max()) < size and (places.dtype.kind == "u" or int(places.min()) >= 0)
-
-
-def _before(times: npt.NDArray[np.integer], t: int) -> int:
-    """Return how many of the sorted times lie before ``t``, which need not fit their type."""
-    if times.size == 0 or t <= int(times[0]):
-        return 0
-    if t > int(times[-1]):
-        return int(times.size)
-    return int(np.searchsorted(times, times.dtype.type(t), side="left"))

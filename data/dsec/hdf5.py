@@ -16,7 +16,7 @@ LARGEST_RATIO = 4096
 """Bytes that one stored byte may stand for. Events reach 3 to 10, equal events some 1000."""
 
 CACHE_BYTES = 1 << 20
-"""HDF5's own cache of unpacked chunks, per dataset; this is its usual size."""
+"""HDF5's own cache of unpacked chunks, per dataset."""
 
 LARGEST_CACHE_BYTES = 1 << 26
 """The same for files whose chunks are larger: without room a chunk is unpacked at each read."""
@@ -77,11 +77,11 @@ def check_written(path: Path, dataset: h5py.Dataset) -> None:
         )
 
 
-def cache_bytes_for(dataset: h5py.Dataset) -> int:
+def cache_bytes_for(dataset: h5py.Dataset, least: int) -> int:
     """Return the cache that holds at least one chunk of a dataset, up to a limit."""
     if dataset.chunks is None:
-        return CACHE_BYTES
+        return least
     chunk = dataset.dtype.itemsize
     for length in dataset.chunks:
         chunk *= length
-    return max(CACHE_BYTES, min(int(chunk), LARGEST_CACHE_BYTES))
+    return max(least, min(int(chunk), LARGEST_CACHE_BYTES))

@@ -295,7 +295,9 @@ def test_unsorted_times(sequence, pair):
     refuse(sequence, "times in .* are not sorted: event 1001 has .*Sort the events", read_left)
 
 
-def test_a_table_that_does_not_fit_is_only_a_hint(tmp_path, monkeypatch):
+@pytest.mark.parametrize("share", [2, 0])
+def test_a_table_that_does_not_fit_is_only_a_hint(tmp_path, monkeypatch, share):
+    monkeypatch.setattr(dsec_events, "DIRECT_SHARE", share)
     monkeypatch.setattr(dsec_events, "BLOCK", 128)
     pair = small_pair(2)
     path = tmp_path / "hall_00_c"

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reference.dsec_files import (
     Windows,
@@ -28,7 +28,11 @@ from data.recording import Recording
 
 OFFSET_US = 53_193_302_164
 
-QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
+FILES = settings(
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 """Every example writes files: looking for a smaller one would take minutes."""
 
 GAPS = st.one_of(
@@ -42,10 +46,12 @@ TIMES = st.builds(
 )
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
-    """Read blocks of a few events, so that short recordings have many."""
+@pytest.fixture(params=["blocks", "direct"])
+def small_blocks(request, monkeypatch):
+    """Read blocks of a few events, so that short recordings have many; or as if they were long."""
     monkeypatch.setattr(dsec_events, "BLOCK", 4)
+    if request.param == "direct":
+        monkeypatch.setattr(dsec_events, "DIRECT_SHARE", 0)
 
 
 def check(recording, columns, offset, t0_us, t1_us):
@@ -70,7 +76,7 @@ def edges(times):
 
 
 @pytest.mark.usefixtures("small_blocks")
-@settings(max_examples=60, deadline=None, phases=QUICK)
+@settings(FILES, max_examples=40)
 @given(
     st.data(), TIMES, st.integers(0, 10**6), st.sampled_from([None, 3, 7]),
     st.sampled_from([None, 0, OFFSET_US]),
@@ -94,7 +100,7 @@ def test_windows_equal_a_mask_over_all_events(tmp_path_factory, data, t, seed, c
 
 
 @pytest.mark.usefixtures("small_blocks")
-@settings(max_examples=40, deadline=None, phases=QUICK)
+@settings(FILES, max_examples=25)
 @given(st.data(), TIMES, st.integers(0, 10**6))
 def test_windows_by_number_equal_the_general_way(tmp_path_factory, data, t, seed):
     left, right = raw_columns(seed, t), raw_columns(seed + 1, t[t.size // 3 :])
@@ -254,6 +260,23 @@ def test_unpacked_events_stay_within_the_budget(tmp_path, monkeypatch):
     recording.close()
     other.close()
     assert kept.held_bytes == 0
+
+
+def test_large_files_are_read_without_keeping_anything(flat, monkeypatch):
+    kept = blocks.BlockCache(10**6)
+    monkeypatch.setattr(dsec_events, "SHARED", kept)
+    monkeypatch.setattr(dsec_events, "DIRECT_SHARE", 0)
+    left, folder = flat
+    recording = DsecRecording(folder)
+    for a, b in [(5_000, 7_200), (2_000, 2_200), (2_200, 4_000), (1_000, 8_999)]:
+        check(recording, left, OFFSET_US, OFFSET_US + a, OFFSET_US + b)
+        assert kept.held_bytes == 0
+    table = np.array([0, 5, 5, 5, 5, 5, 8, 8, 8, 8])
+    write_sequence(folder, left, left, offset=OFFSET_US, table=table)
+    with DsecRecording(folder) as recording:
+        check(recording, left, OFFSET_US, OFFSET_US + 5_000, OFFSET_US + 7_200)
+        check(recording, left, OFFSET_US, OFFSET_US + 2_000, OFFSET_US + 7_200)
+        assert kept.held_bytes > 0  # the table was found wrong
 
 
 def block(index, size):
