@@ -271,6 +271,7 @@ def test_large_files_are_read_without_keeping_anything(flat, monkeypatch):
     for a, b in [(5_000, 7_200), (2_000, 2_200), (2_200, 4_000), (1_000, 8_999)]:
         check(recording, left, OFFSET_US, OFFSET_US + a, OFFSET_US + b)
         assert kept.held_bytes == 0
+    recording.close()
     table = np.array([0, 5, 5, 5, 5, 5, 8, 8, 8, 8])
     write_sequence(folder, left, left, offset=OFFSET_US, table=table)
     with DsecRecording(folder) as recording:
