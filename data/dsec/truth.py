@@ -1,25 +1,17 @@
-"""Ground truth of a DSEC sequence: its stamps, its images, and one image decoded.
+"""Ground truth of a DSEC sequence: its stamps, its images, and one image decoded."""
 
-An image is decoded only if its header, its length and the checksums of its parts are right: PNG
-decoders give what they have of a damaged file, and that would be taken for disparity.
-"""
-
-import struct
-import zlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from data.dsec.layout import SequencePaths
 from data.dsec.stamps import read_stamps
 from data.errors import RecordingError
+from data.png import read_png
 
 DISPARITY_SCALE = 256
 """Stored number per pixel of disparity; a stored 0 means no ground truth."""
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def list_ground_truth(paths: SequencePaths) -> tuple[npt.NDArray[np.int64], list[Path]]:
@@ -64,50 +56,12 @@ def read_disparity(path: Path, height: int, width: int) -> npt.NDArray[np.float3
     Raises:
         RecordingError: no 16-bit grey PNG of this size, or one that is damaged.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RecordingError(f"{path} cannot be read ({error}); unpack it again.") from error
-    fault = _png_fault(data, height, width)
-    stored = None
-    if fault is None:
-        try:
-            stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error as error:
-            fault = " ".join(str(error).split())
-    if stored is None or stored.dtype != np.uint16 or stored.shape != (height, width):
+    wanted = f"a 16-bit PNG of {height} rows and {width} columns, disparity times {DISPARITY_SCALE}"
+    stored = read_png(path, wanted=wanted)
+    if stored.dtype != np.uint16 or stored.shape != (height, width):
+        rows, columns = stored.shape
         raise RecordingError(
-            f"{path} holds {fault or 'no image that can be decoded'}. Expected a 16-bit PNG of "
-            f"{height} rows and {width} columns, disparity times {DISPARITY_SCALE}; copy or "
-            "download the file again."
+            f"{path} holds {8 * stored.itemsize}-bit grey of {rows} rows and {columns} columns. "
+            f"Expected {wanted}; copy or download the file again."
         )
     return stored.astype(np.float32) / np.float32(DISPARITY_SCALE)
-
-
-def _png_fault(data: bytes, height: int, width: int) -> str | None:
-    """Return what is wrong with a PNG file, None if nothing is.
-
-    A file is the signature and parts of: length, type, content, CRC-32 of type and content (PNG
-    specification, W3C, section 5). The first part has width, height, bit depth and color type (0 =
-    grey); the last one is IEND.
-    """
-    if not data.startswith(PNG_SIGNATURE):
-        return "no PNG" if data else "no image, 0 bytes"
-    place, first, kind = len(PNG_SIGNATURE), True, b""
-    while place + 12 <= len(data) and kind != b"IEND":
-        (length,) = struct.unpack_from(">I", data, place)
-        kind = data[place + 4 : place + 8]
-        end = place + 8 + length
-        if end + 4 > len(data):
-            return "a PNG that was cut off"
-        if zlib.crc32(data[place + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-            return "a PNG with damaged parts"
-        if first:
-            if kind != b"IHDR" or length != 13:
-                return "a PNG without header"
-            columns, rows, depth, color = struct.unpack_from(">IIBB", data, place + 8)
-            if (rows, columns, depth, color) != (height, width, 16, 0):
-                grey = "grey" if color == 0 else "color"
-                return f"{depth}-bit {grey} PNG of {rows} rows and {columns} columns"
-        place, first = end + 4, False
-    return None if kind == b"IEND" else "a PNG that was cut off"

@@ -1,6 +1,5 @@
 """Generated recordings in true DSEC layout, and the built-in one."""
 
-import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from data.camera import Calibration, Lens
 from data.dsec.writer import write_dsec
 from data.errors import RecordingError
+from data.places import cache_folder
 from data.recording import Camera
 from data.simulator.pictures import PictureFolder
 from data.simulator.rig import Rig
@@ -98,12 +98,6 @@ def simulate_dsec(
     )  # fmt: skip
     done = outcome(clip)
     return {**done["events"], "steps": done["steps"]}
-
-
-def cache_folder() -> Path:
-    """Return the user's cache folder for this product: ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "stereo"
 
 
 def builtin_recording(progress: Progress | None = None) -> Path:

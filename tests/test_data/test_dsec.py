@@ -375,7 +375,7 @@ def test_broken_disparity_images(sequence):
     message = "000002.png holds 8-bit grey .* Expected a 16-bit PNG of 48 rows and 64 columns"
     refuse(sequence, message, lambda recording: recording.disparity(1))
     path.write_bytes(b"")
-    refuse(sequence, "000002.png holds no image", lambda recording: recording.disparity(1))
+    refuse(sequence, "000002.png holds nothing", lambda recording: recording.disparity(1))
     with pytest.raises(IndexError, match="has 3 ground truths, no 3"):
         DsecRecording(sequence).disparity(3)
     with pytest.raises(IndexError, match="has 3 ground truths, no -1"):
