@@ -94,7 +94,11 @@ def test_a_still_scene_without_noise_is_silent():
 @pytest.mark.parametrize("sensor", [IDEAL, NOISY], ids=["clean", "noisy"])
 @pytest.mark.parametrize("name", ["planes", "spheres", "thin"])
 def test_events_are_those_of_a_dense_simulation(name, sensor):
-    """Every 10 us the radiance is taken from single rays and fed to the plain twin of a pixel."""
+    """Every 10 us the radiance is taken from single rays and fed to the plain twin of a pixel.
+
+    Between two samples poses run straight, which is off by a few thousandths of a pixel; things
+    move by about ten pixels a second here, so that is up to a millisecond.
+    """
     world = SCENES[name](np.random.default_rng(6), RIG)
     clip = record(world, sensor, duration_us=40_000)
     texels, starts = pyramid(world.textures)
@@ -119,7 +123,7 @@ def test_events_are_those_of_a_dense_simulation(name, sensor):
         total += len(expected)
         near_in_time = 0
         for (t, p), (twin_t, twin_p) in zip(got, expected):
-            near_in_time += p == twin_p and abs(t - twin_t) < 400
+            near_in_time += p == twin_p and abs(t - twin_t) < 1500
         matched += near_in_time
         astray += abs(len(got) - len(expected)) > 2 + 0.05 * len(expected)
         pixels += 1

@@ -82,6 +82,17 @@ def test_draws_are_those_of_splitmix(key, pixel, index):
     assert k.draw(key, pixel, index) == slow_draw(key, pixel, index)
 
 
+@settings(deadline=None, max_examples=200)
+@given(st.floats(-39.9, 39.9))
+def test_the_exponential_is_that_of_the_library(x):
+    assert k.exponential(x) == pytest.approx(math.exp(x), rel=1e-14)
+
+
+def test_the_exponential_is_held_far_out():
+    assert k.exponential(1e9) == pytest.approx(math.exp(40.0))
+    assert 0 < k.exponential(-1e9) < 1e-17
+
+
 def test_draws_are_even_and_unrelated_between_neighbors():
     grid = np.array([[k.draw(KEY, p, n) for n in range(40)] for p in range(400)])
     assert grid.min() > 0

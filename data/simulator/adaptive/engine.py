@@ -108,7 +108,7 @@ class _CameraRun:
         part = slice(first, first + kernels.TILE_ROWS)
         pixels = self._pixels[part].reshape(-1, STATE)
         before = pixels.copy()
-        scratch = _scratch(segment)
+        scratch = _scratch(segment, self._rig.width)
         ends = np.empty(segment.chunks.size - 1, np.int64)
         room = self._room
         while True:
@@ -221,16 +221,16 @@ def simulate(
     return {camera: _events(found[camera], rig.width) for camera in CAMERAS}, steps
 
 
-def _scratch(segment: _Segment) -> kernels.Scratch:
+def _scratch(segment: _Segment, width: int) -> kernels.Scratch:
     """Return the arrays that the kernels work in: they allocate nothing themselves."""
-    bodies = segment.frames.shape[1]
+    bodies, tiles = segment.frames.shape[1], -(-width // kernels.TILE_COLUMNS)
     longest = float(np.diff(segment.ticks[segment.chunks]).max())
     return (
         np.empty((2 + int(longest / LEAST_STEP_US), bodies, 12)),
-        np.empty((kernels.WORK, kernels.TILE_ROWS * kernels.TILE_COLUMNS)),
+        np.empty((tiles, kernels.WORK, kernels.TILE_ROWS * kernels.TILE_COLUMNS)),
         np.empty((1, 2, 12)),
         np.empty((64, 2)),
-        np.empty(4),
+        np.empty((tiles, 4)),
         np.empty(bodies, np.int64),
         np.empty((2, 2), np.int64),
     )

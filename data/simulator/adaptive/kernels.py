@@ -15,6 +15,7 @@ from data.simulator.jit import INLINED, KERNEL
 from data.simulator.pixels.kernels import (
     BODY,
     CUTOFF,
+    FILTERED,
     FLICKER,
     FLICKER_RATE,
     LEAK,
@@ -27,6 +28,8 @@ from data.simulator.pixels.kernels import (
     REFERENCE,
     TOLERANCE,
     advance,
+    brightness,
+    exponential,
     light_at,
     start_pixel,
 )
@@ -49,8 +52,12 @@ _HALF_PX = 0.5
 _SLACK = 1.05
 TILE_ROWS, TILE_COLUMNS = 8, 16
 """Pixels that share their steps."""
-WORK = 16
-"""Rows of scratch that a tile needs."""
+(_SEEN, _BEFORE, _LOW, _HIGH, _LIMIT, _BUSY, _DX, _DY, _LEAK, _DUE, _HIT, _LAST, _FILTERED,
+ WORK) = range(6, 20)  # fmt: skip
+"""Rows of a tile's table, one number for each pixel: log radiance now and before, levels between
+which the pixel stays idle, half its threshold, whether it has something to do, its ray, leak, next
+candidate for shot noise, body seen now and before, low-passed level; the number of rows. Rays use
+those before. The table stands in for the pixels' states as long as they are idle."""
 _FAR = 1e30
 
 
@@ -189,16 +196,13 @@ def _seen(near: I64, count: int, first: float, second: float, seen: I64, places:
 
 
 @numba.njit(**KERNEL)
-def _window(pixels: F64, i: int, slow: bool, work: F64) -> None:
-    """Note between which levels a pixel stays idle: none if it is blind or low-passed."""
-    low, high = work[8], work[9]
+def _window(pixels: F64, i: int, work: F64) -> None:
+    """Note between which levels a pixel stays idle: none if it is blind."""
+    low, high = work[_LOW], work[_HIGH]
     on, off = pixels[i, ON], pixels[i, OFF]
-    work[10, i], work[14, i], work[15, i] = (
-        0.5 * min(on, off),
-        pixels[i, LEAK],
-        pixels[i, NEXT_SHOT],
-    )
-    if slow or pixels[i, READY] != NEVER:
+    work[_LIMIT, i], work[_LEAK, i] = 0.5 * min(on, off), pixels[i, LEAK]
+    work[_DUE, i], work[_FILTERED, i] = pixels[i, NEXT_SHOT], pixels[i, FILTERED]
+    if pixels[i, READY] != NEVER:
         low[i], high[i] = 1.0, -1.0
     else:
         low[i] = pixels[i, REFERENCE] - off + TOLERANCE
@@ -207,92 +211,123 @@ def _window(pixels: F64, i: int, slow: bool, work: F64) -> None:
 
 @numba.njit(**KERNEL)
 def _look(
-    t_us: float, s: int, still: bool, poses: F64, near: I64, count: int, scene: Scene, m: int,
-    dx: F64, dy: F64, work: F64, sensor: F64,
+    t0: float, t_us: float, s: int, still: bool, poses: F64, near: I64, count: int, scene: Scene,
+    m: int, work: F64, sensor: F64,
 ) -> None:  # fmt: skip
     """Write what a tile sees at sample ``s``, and which of its pixels have something to do."""
     bodies, texels, starts, view = scene
-    hit, level, before = work[5], work[6], work[7]
-    low, high, limit, busy, leak, due = work[8], work[9], work[10], work[11], work[14], work[15]
+    hit, level, before = work[_HIT], work[_SEEN], work[_BEFORE]
+    low, high, limit = work[_LOW], work[_HIGH], work[_LIMIT]
+    busy, leak, due = work[_BUSY], work[_LEAK], work[_DUE]
     if still:
         for i in range(m):
             level[i] = before[i]
     else:
         tile_radiance(
-            poses, s, near, count, bodies, texels, starts, view, m, dx, dy, work, hit, level
-        )
+            poses, s, near, count, bodies, texels, starts, view, m, work[_DX], work[_DY], work,
+            hit, level,
+        )  # fmt: skip
         light = light_at(sensor, t_us)
         for i in range(m):
             level[i] += light
+    filtered, cutoff = work[_FILTERED], sensor[CUTOFF]
+    if cutoff == 0.0:
+        for i in range(m):
+            rise = level[i] + leak[i] * t_us
+            idle = (low[i] < rise) & (rise < high[i]) & (due[i] >= t_us)
+            busy[i] = 0.0 if idle & (abs(level[i] - before[i]) < limit[i]) else 1.0
+        return
     for i in range(m):
-        rise = level[i] + leak[i] * t_us
-        idle = (low[i] < rise) & (rise < high[i]) & (due[i] >= t_us)
-        busy[i] = 0.0 if idle & (abs(level[i] - before[i]) < limit[i]) else 1.0
+        # What ``advance`` does with a piece that gives no event: either the piece is short and ends
+        # within the thresholds, or all that the low-pass can reach lies within them.
+        l0, l1, was = before[i], level[i], filtered[i]
+        rate = cutoff * brightness(sensor, 0.5 * (l0 + l1))
+        slope = (l1 - l0) / (t_us - t0)
+        gap = was - l0 + slope / rate
+        after = l1 - slope / rate + gap * exponential(-rate * (t_us - t0))
+        rise = after + leak[i] * t_us
+        short = (abs(slope) + rate * abs(gap)) * (t_us - t0) < limit[i]
+        inside = short & (low[i] < rise) & (rise < high[i])
+        least = min(min(l0, l1), was) + leak[i] * t0
+        most = max(max(l0, l1), was) + leak[i] * t_us
+        inside = inside | ((low[i] < least) & (most < high[i]))
+        idle = inside & (due[i] >= t_us) & (abs(l1 - l0) < limit[i])
+        busy[i] = 0.0 if idle else 1.0
+        filtered[i] = after if idle else filtered[i]
 
 
 @numba.njit(**KERNEL)
 def _march_tile(
     ta: float, tb: float, steps: int, poses: F64, near: I64, count: int, scene: Scene, m: int,
-    width: int, first_where: int, columns: int, dx: F64, dy: F64, work: F64, between: F64,
-    stack: F64, seen: I64, pixels: F64, sensor: F64, key: int, found: int, out_t: I64,
-    out_id: I32, statistics: F64,
+    width: int, first_where: int, columns: int, work: F64, between: F64, stack: F64, seen: I64,
+    pixels: F64, sensor: F64, key: int, found: int, out_t: I64, out_id: I32, statistics: F64,
 ) -> int:  # fmt: skip
     """Take the ``m`` pixels of a tile, ``columns`` a row, through ``steps`` equal steps (0: still).
 
-    ``pixels`` [m, STATE] is the tile's own; ``work`` [WORK, >= m], ``between``, ``stack`` and
+    ``pixels`` [m, STATE] and ``work`` [WORK, >= m] are the tile's own; ``between``, ``stack`` and
     ``seen`` are scratch. A pixel whose level stays within its thresholds costs one comparison.
     """
-    hit, level, before, limit, busy = work[5], work[6], work[7], work[10], work[11]
-    slow = sensor[CUTOFF] > 0.0
-    for i in range(m):
-        before[i] = pixels[i, LEVEL]
-        _window(pixels, i, slow, work)
+    hit, last, level, before = work[_HIT], work[_LAST], work[_SEEN], work[_BEFORE]
+    limit, busy, filtered = work[_LIMIT], work[_BUSY], work[_FILTERED]
     t0 = ta
     for s in range(1, max(1, steps) + 1):
         t1 = ta + (tb - ta) * s / max(1, steps)
-        _look(t1, s, steps == 0, poses, near, count, scene, m, dx, dy, work, sensor)
+        _look(t0, t1, s, steps == 0, poses, near, count, scene, m, work, sensor)
         for i in range(m):
             if busy[i] == 0.0:
                 continue
+            pixels[i, FILTERED] = filtered[i]
             where = first_where + (i // columns) * width + i % columns
             if abs(level[i] - before[i]) < limit[i]:
                 found = advance(
                     t0, before[i], t1, level[i], pixels[i], sensor, key, where, found, out_t, out_id
                 )
             else:
-                number = _seen(near, count, pixels[i, BODY], hit[i], seen[0], seen[1])
+                number = _seen(near, count, last[i], hit[i], seen[0], seen[1])
                 found = _halve(
                     t0, before[i], t1, level[i], poses, s, between, seen[0], seen[1], number, scene,
-                    dx[i], dy[i], pixels[i], sensor, key, where, found, out_t, out_id, stack,
-                    statistics,
+                    work[_DX, i], work[_DY, i], pixels[i], sensor, key, where, found, out_t,
+                    out_id, stack, statistics,
                 )  # fmt: skip
-            _window(pixels, i, slow, work)
+            _window(pixels, i, work)
         if steps > 0:
             for i in range(m):
-                before[i], pixels[i, BODY] = level[i], hit[i]
+                before[i], last[i] = level[i], hit[i]
         t0 = t1
-    for i in range(m):
-        pixels[i, LEVEL] = before[i]
     return found
 
 
 @numba.njit(**KERNEL)
-def _start_tile(
-    t_us: float, frames: F64, scene: Scene, near: I64, m: int, width: int, first_where: int,
-    columns: int, dx: F64, dy: F64, work: F64, pixels: F64, sensor: F64, key: int,
+def _open_tile(
+    fresh: bool, t_us: float, frames: F64, scene: Scene, near: I64, rays: F32, first: int,
+    columns: int, first_row: int, work: F64, corners: F64, pixels: F64, sensor: F64, key: int,
 ) -> None:  # fmt: skip
-    """Draw the pixels of a tile anew, each at what it sees at the first instant."""
+    """Fill the tables of a tile; if ``fresh`` draw its pixels first, each at what it sees."""
     bodies, texels, starts, view = scene
-    hit, level = work[5], work[6]
-    for n in range(near.size):
-        near[n] = n
-    tile_radiance(
-        frames, 0, near, near.size, bodies, texels, starts, view, m, dx, dy, work, hit, level
-    )
+    dx, dy, rows, width = work[_DX], work[_DY], rays.shape[0], rays.shape[1]
+    corners[0], corners[1], corners[2], corners[3] = _FAR, -_FAR, _FAR, -_FAR
+    for row in range(rows):
+        for col in range(columns):
+            x, y = float(rays[row, first + col, 0]), float(rays[row, first + col, 1])
+            dx[row * columns + col], dy[row * columns + col] = x, y
+            corners[0], corners[1] = min(corners[0], x), max(corners[1], x)
+            corners[2], corners[3] = min(corners[2], y), max(corners[3], y)
+    m = rows * columns
+    if fresh:
+        for n in range(near.size):
+            near[n] = n
+        tile_radiance(
+            frames, 0, near, near.size, bodies, texels, starts, view, m, dx, dy, work, work[_HIT],
+            work[_SEEN],
+        )  # fmt: skip
     for i in range(m):
-        where = first_where + (i // columns) * width + i % columns
-        start_pixel(pixels[i], sensor, key, where, t_us, level[i] + light_at(sensor, t_us))
-        pixels[i, BODY] = hit[i]
+        if fresh:
+            where = (first_row + i // columns) * width + first + i % columns
+            level = work[_SEEN, i] + light_at(sensor, t_us)
+            start_pixel(pixels[i], sensor, key, where, t_us, level)
+            pixels[i, BODY] = work[_HIT, i]
+        work[_BEFORE, i], work[_LAST, i] = pixels[i, LEVEL], pixels[i, BODY]
+        _window(pixels, i, work)
 
 
 @numba.njit(**KERNEL)
@@ -313,34 +348,34 @@ def play_rows(
     rows, width = rays.shape[0], rays.shape[1]
     poses, work, between, stack, corners, near, seen = scratch
     tiles = (width + TILE_COLUMNS - 1) // TILE_COLUMNS
-    dx, dy = work[12], work[13]
+    for tile in range(tiles):
+        first = tile * TILE_COLUMNS
+        columns = min(TILE_COLUMNS, width - first)
+        _open_tile(
+            fresh, ticks[0], frames, scene, near, rays, first, columns, first_row, work[tile],
+            corners[tile], pixels[first * rows : (first + columns) * rows], sensor, key,
+        )  # fmt: skip
     found = 0
     for c in range(chunks.size - 1):
         for tile in range(tiles):
             first = tile * TILE_COLUMNS
             columns = min(TILE_COLUMNS, width - first)
-            m, where = rows * columns, first_row * width + first
-            mine = pixels[first * rows : first * rows + m]
-            corners[0], corners[1], corners[2], corners[3] = _FAR, -_FAR, _FAR, -_FAR
-            for row in range(rows):
-                for col in range(columns):
-                    x, y = float(rays[row, first + col, 0]), float(rays[row, first + col, 1])
-                    dx[row * columns + col], dy[row * columns + col] = x, y
-                    corners[0], corners[1] = min(corners[0], x), max(corners[1], x)
-                    corners[2], corners[3] = min(corners[2], y), max(corners[3], y)
-            if fresh and c == 0:
-                _start_tile(
-                    ticks[0], frames, scene, near, m, width, where, columns, dx, dy, work, mine,
-                    sensor, key,
-                )  # fmt: skip
             steps, count = _plan(
-                c, corners, ticks, chunks, frames, twist, bounds, scene[0], scene[3], sensor,
+                c, corners[tile], ticks, chunks, frames, twist, bounds, scene[0], scene[3], sensor,
                 least_step_us, near, poses, statistics,
             )  # fmt: skip
             found = _march_tile(
-                ticks[chunks[c]], ticks[chunks[c + 1]], steps, poses, near, count, scene, m, width,
-                where, columns, dx, dy, work, between, stack, seen, mine, sensor, key, found,
+                ticks[chunks[c]], ticks[chunks[c + 1]], steps, poses, near, count, scene,
+                rows * columns, width, first_row * width + first, columns, work[tile], between,
+                stack, seen, pixels[first * rows : (first + columns) * rows], sensor, key, found,
                 out_t, out_id, statistics,
             )  # fmt: skip
         ends[c] = found
+    for tile in range(tiles):
+        first = tile * TILE_COLUMNS
+        for i in range(rows * min(TILE_COLUMNS, width - first)):
+            pixel = first * rows + i
+            pixels[pixel, LEVEL] = work[tile, _BEFORE, i]
+            pixels[pixel, BODY] = work[tile, _LAST, i]
+            pixels[pixel, FILTERED] = work[tile, _FILTERED, i]
     return found

@@ -29,123 +29,162 @@ _GRAZING = 0.02
 
 
 @numba.njit(**INLINED)
-def _round_hit(
-    shape: float, a1: float, a2: float, a3: float, o1: float, o2: float, o3: float,
-    radius: float, half: float,
-) -> tuple[float, float]:  # fmt: skip
-    """Return depth and cosine at which a ray meets a ball or a capped cylinder around axis 2."""
-    square = 0.0 if shape == _CYLINDER else 1.0
-    norm = a1 * a1 + a3 * a3 + square * a2 * a2
-    facing = a1 * o1 + a3 * o3 + square * a2 * o2
-    inside = facing * facing - norm * (o1 * o1 + o3 * o3 + square * o2 * o2 - radius * radius)
-    if inside <= 0.0:
-        return _FAR, 1.0
-    root = math.sqrt(inside)
-    z = (facing - root) / norm
-    if square == 1.0 or abs(z * a2 - o2) <= half:
-        return z, root / radius
-    # Beyond the side of the cylinder the ray may still meet the nearer cap.
-    z = (o2 + (half if a2 < 0.0 else -half)) / (a2 if a2 != 0.0 else _TINY)
-    p1, p3 = z * a1 - o1, z * a3 - o3
-    return (z, abs(a2)) if p1 * p1 + p3 * p3 <= radius * radius else (_FAR, 1.0)
+def _flat_depth(
+    dx: float, dy: float, f0: float, f1: float, f2: float, fo: float, g0: float, g1: float,
+    g2: float, go: float, h0: float, h1: float, h2: float, ho: float, per_u: float, per_v: float,
+    is_round: bool,
+) -> float:  # fmt: skip
+    """Return the depth of a rectangle, ellipse or plane along the ray (dx, dy, 1), FAR if missed.
 
-
-@numba.njit(**INLINED)
-def _box_hit(
-    a1: float, a2: float, a3: float, o1: float, o2: float, o3: float,
-    h1: float, h2: float, h3: float,
-) -> tuple[float, int, float]:  # fmt: skip
-    """Return depth, face (axis, and 3 more on its positive side) and cosine; slab by slab."""
-    a1 = a1 if abs(a1) > _TINY else _TINY
-    a2 = a2 if abs(a2) > _TINY else _TINY
-    a3 = a3 if abs(a3) > _TINY else _TINY
-    near1, far1 = (o1 - math.copysign(h1, a1)) / a1, (o1 + math.copysign(h1, a1)) / a1
-    near2, far2 = (o2 - math.copysign(h2, a2)) / a2, (o2 + math.copysign(h2, a2)) / a2
-    near3, far3 = (o3 - math.copysign(h3, a3)) / a3, (o3 + math.copysign(h3, a3)) / a3
-    z = max(near1, near2, near3)
-    if z > min(far1, far2, far3):
-        return _FAR, 0, 1.0
-    if z == near1:
-        return z, 0 if a1 > 0.0 else 3, abs(a1)
-    if z == near2:
-        return z, 1 if a2 > 0.0 else 4, abs(a2)
-    return z, 2 if a3 > 0.0 else 5, abs(a3)
-
-
-@numba.njit(**INLINED)
-def _solid_hit(
-    frames: F64, s: int, j: int, bodies: F64, n: int, dx: float, dy: float, best: float
-) -> tuple[float, float, float, float]:
-    """Return depth, surface coordinates and cosine on a ball, box or cylinder; depth FAR: missed.
-
-    A ball is painted like a cube around it, so that its texture is nowhere stretched without limit.
+    ``per_u`` and ``per_v`` are the inverse half sizes, 0 for a plane. Like the other depths this
+    has no branch, so that a loop over rays is vectorized.
     """
-    a3 = frames[s, j, 0] * dx + frames[s, j, 1] * dy + frames[s, j, 2]
+    z = fo / (f0 * dx + f1 * dy + f2)
+    u = (z * (g0 * dx + g1 * dy + g2) - go) * per_u
+    v = (z * (h0 * dx + h1 * dy + h2) - ho) * per_v
+    size = u * u + v * v if is_round else max(abs(u), abs(v))
+    return z if size <= 1.0 else _FAR
+
+
+@numba.njit(**INLINED)
+def _ball_depth(dx: float, dy: float, cx: float, cy: float, cz: float, rest: float) -> float:
+    """Return the depth of a ball around (cx, cy, cz); ``rest`` is ``c.c - r^2``.
+
+    The nearer root of ``z^2 d.d - 2 z d.c + c.c - r^2 = 0``.
+    """
+    norm, facing = dx * dx + dy * dy + 1.0, dx * cx + dy * cy + cz
+    inside = facing * facing - norm * rest
+    z = (facing - math.sqrt(max(inside, 0.0))) / norm
+    return z if inside > 0.0 else _FAR
+
+
+@numba.njit(**INLINED)
+def _box_depth(
+    a1: float, a2: float, a3: float, o1: float, o2: float, o3: float, s1: float, s2: float,
+    s3: float,
+) -> float:  # fmt: skip
+    """Return the depth of a box with half sizes s, by slabs; a ray is ``z a - o`` in its axes."""
+    i1 = 1.0 / (a1 if abs(a1) > _TINY else _TINY)
+    i2 = 1.0 / (a2 if abs(a2) > _TINY else _TINY)
+    i3 = 1.0 / (a3 if abs(a3) > _TINY else _TINY)
+    m1, m2, m3 = o1 * i1, o2 * i2, o3 * i3
+    w1, w2, w3 = s1 * abs(i1), s2 * abs(i2), s3 * abs(i3)
+    z = max(max(m1 - w1, m2 - w2), m3 - w3)
+    return z if z <= min(min(m1 + w1, m2 + w2), m3 + w3) else _FAR
+
+
+@numba.njit(**INLINED)
+def _cylinder_depth(
+    a1: float, a2: float, a3: float, o1: float, o2: float, o3: float, radius: float, half: float
+) -> float:
+    """Return the depth of a capped cylinder around axis 2; a ray is ``z a - o`` in its axes."""
+    norm, facing = a1 * a1 + a3 * a3, a1 * o1 + a3 * o3
+    inside = facing * facing - norm * (o1 * o1 + o3 * o3 - radius * radius)
+    side = (facing - math.sqrt(max(inside, 0.0))) / norm
+    cap = (o2 - math.copysign(half, a2)) / (a2 if abs(a2) > _TINY else _TINY)
+    p1, p3 = cap * a1 - o1, cap * a3 - o3
+    on_cap = p1 * p1 + p3 * p3 <= radius * radius
+    on_side = (inside > 0.0) & (abs(side * a2 - o2) <= half)
+    return side if on_side else (cap if on_cap else _FAR)
+
+
+@numba.njit(**INLINED)
+def _angle(y: float, x: float) -> float:
+    """Return ``atan2(y, x)`` to 1e-4 (Abramowitz and Stegun, 4.4.49), without branches."""
+    low, high = min(abs(x), abs(y)), max(max(abs(x), abs(y)), _TINY)
+    t = low / high
+    t2 = t * t
+    angle = t * (
+        0.9998660 + t2 * (-0.3302995 + t2 * (0.1801410 + t2 * (-0.0851330 + t2 * 0.0208351)))
+    )  # fmt: skip
+    angle = 0.5 * math.pi - angle if abs(y) > abs(x) else angle
+    angle = math.pi - angle if x < 0.0 else angle
+    return -angle if y < 0.0 else angle
+
+
+@numba.njit(**INLINED)
+def _paint(
+    shape: float, size1: float, size2: float, size3: float, p1: float, p2: float, p3: float,
+    a1: float, a2: float, a3: float,
+) -> tuple[float, float, float]:  # fmt: skip
+    """Return surface coordinates of the point p of a body, and the cosine to its normal there.
+
+    Meters along flat faces and around a cylinder; a ball is painted like a cube around it, so that
+    its texture is nowhere stretched without limit. ``a`` is the ray in the body's axes.
+    """
+    if shape <= _PLANE:
+        return p1, p2, abs(a3)
+    if shape == _CYLINDER:
+        on_side = abs(p2) < size2 * (1.0 - 1e-9)
+        slant = abs(p1 * a1 + p3 * a3) / size1 if on_side else abs(a2)
+        return size1 * _angle(p1, -p3), p2, slant
+    is_box = shape == _BOX
+    b1, b2, b3 = abs(p1), abs(p2), abs(p3)
+    b1, b2, b3 = b1 / size1, b2 / (size2 if is_box else size1), b3 / (size3 if is_box else size1)
+    first, second = (b1 >= b2) & (b1 >= b3), b2 >= b3
+    u = p3 if first else p1
+    v = p3 if (not first) & second else p2
+    side = p1 if first else (p2 if second else p3)
+    slant = a1 if first else (a2 if second else a3)
+    face = (0.0 if first else (1.0 if second else 2.0)) + (3.0 if side > 0.0 else 0.0)
+    stretch = 1.0 if is_box else 1.0 / max(max(b1, b2), b3)
+    slant = slant if is_box else (p1 * a1 + p2 * a2 + p3 * a3) / size1
+    # A whole number of pictures apart, if the body shows one on each face.
+    return u * stretch + 8.0 * size1 * face, v * stretch, abs(slant)
+
+
+@numba.njit(**INLINED)
+def _surface(
+    frames: F64, s: int, j: int, bodies: F64, n: int, dx: float, dy: float, z: float
+) -> tuple[float, float, float]:
+    """Return surface coordinates in meters, and the cosine to the surface's normal, at depth z."""
     a1 = frames[s, j, 4] * dx + frames[s, j, 5] * dy + frames[s, j, 6]
     a2 = frames[s, j, 8] * dx + frames[s, j, 9] * dy + frames[s, j, 10]
-    o3, o1, o2 = frames[s, j, 3], frames[s, j, 7], frames[s, j, 11]
-    shape, size1, size2 = bodies[n, 0], bodies[n, 1], bodies[n, 2]
-    face = 0
-    if shape == _BOX:
-        z, face, cosine = _box_hit(a1, a2, a3, o1, o2, o3, size1, size2, bodies[n, 3])
-    else:
-        z, cosine = _round_hit(shape, a1, a2, a3, o1, o2, o3, size1, size2)
-    if z <= _NEAR_M or z >= best:
-        return _FAR, 0.0, 0.0, 1.0
-    p1, p2, p3 = z * a1 - o1, z * a2 - o2, z * a3 - o3
-    if shape == _CYLINDER:
-        return z, size1 * math.atan2(p1, -p3), p2, cosine
-    if shape == _BALL:
-        b1, b2, b3 = abs(p1), abs(p2), abs(p3)
-        if b1 >= b2 and b1 >= b3:
-            face = 0 if p1 < 0.0 else 3
-        elif b2 >= b3:
-            face = 1 if p2 < 0.0 else 4
-        else:
-            face = 2 if p3 < 0.0 else 5
-        stretch = size1 / max(b1, b2, b3)
-        p1, p2, p3 = p1 * stretch, p2 * stretch, p3 * stretch
-    # A whole number of pictures apart, if the body shows one on each face.
-    apart = 8.0 * size1 * face
-    if face % 3 == 0:
-        return z, p3 + apart, p2, cosine
-    if face % 3 == 1:
-        return z, p1 + apart, p3, cosine
-    return z, p1 + apart, p2, cosine
+    a3 = frames[s, j, 0] * dx + frames[s, j, 1] * dy + frames[s, j, 2]
+    p1, p2, p3 = z * a1 - frames[s, j, 7], z * a2 - frames[s, j, 11], z * a3 - frames[s, j, 3]
+    shape, size1, size2, size3 = bodies[n, 0], bodies[n, 1], bodies[n, 2], bodies[n, 3]
+    u, v, cosine = _paint(shape, size1, size2, size3, p1, p2, p3, a1, a2, a3)
+    return u, v, cosine
 
 
-@numba.njit(**INLINED)
+@numba.njit(**KERNEL)
 def cast(
     frames: F64, s: int, near: I64, count: int, bodies: F64, dx: float, dy: float
-) -> tuple[float, int, float, float, float]:
-    """Return depth, body (-1 for none), surface coordinates and cosine along the ray (dx, dy, 1).
+) -> tuple[float, int]:
+    """Return the depth along the ray (dx, dy, 1) and which entry of ``near`` it meets, -1 for none.
 
     Shapes: ``frames`` [S, N', 12], of which instant ``s`` is used; ``near`` [N'] the bodies that
     its entries belong to, of which the first ``count`` may be met.
     """
-    best, hit, best_u, best_v, best_cosine = _FAR, -1, 0.0, 0.0, 1.0
+    best, place = _FAR, -1
     for j in range(count):
         n = near[j]
-        shape = bodies[n, 0]
-        if shape > _PLANE:
-            z, u, v, cosine = _solid_hit(frames, s, j, bodies, n, dx, dy, best)
-            if z < best:
-                best, hit, best_u, best_v, best_cosine = z, n, u, v, cosine
-            continue
-        facing = frames[s, j, 0] * dx + frames[s, j, 1] * dy + frames[s, j, 2]
-        z = frames[s, j, 3] / facing
-        if not (z > _NEAR_M and z < best):
-            continue
-        u = z * (frames[s, j, 4] * dx + frames[s, j, 5] * dy + frames[s, j, 6]) - frames[s, j, 7]
-        v = z * (frames[s, j, 8] * dx + frames[s, j, 9] * dy + frames[s, j, 10]) - frames[s, j, 11]
-        if shape == _RECTANGLE and (abs(u) > bodies[n, 1] or abs(v) > bodies[n, 2]):
-            continue
-        if shape == _ELLIPSE:
-            u_share, v_share = u / bodies[n, 1], v / bodies[n, 2]
-            if u_share * u_share + v_share * v_share > 1.0:
-                continue
-        best, hit, best_u, best_v, best_cosine = z, n, u, v, abs(facing)
-    return best, hit, best_u, best_v, best_cosine
+        shape, size1, size2, size3 = bodies[n, 0], bodies[n, 1], bodies[n, 2], bodies[n, 3]
+        f0, f1, f2, fo = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
+        g0, g1, g2, go = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
+        h0, h1, h2, ho = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
+        if shape <= _PLANE:
+            far = 0.0 if shape == _PLANE else 1.0
+            z = _flat_depth(
+                dx, dy, f0, f1, f2, fo, g0, g1, g2, go, h0, h1, h2, ho, far / size1, far / size2,
+                shape == _ELLIPSE,
+            )  # fmt: skip
+        else:
+            a1, a2, a3 = (
+                g0 * dx + g1 * dy + g2, h0 * dx + h1 * dy + h2, f0 * dx + f1 * dy + f2,
+            )  # fmt: skip
+            if shape == _BALL:
+                z = _ball_depth(
+                    dx, dy, go * g0 + ho * h0 + fo * f0, go * g1 + ho * h1 + fo * f1,
+                    go * g2 + ho * h2 + fo * f2, go * go + ho * ho + fo * fo - size1 * size1,
+                )  # fmt: skip
+            elif shape == _BOX:
+                z = _box_depth(a1, a2, a3, go, ho, fo, size1, size2, size3)
+            else:
+                z = _cylinder_depth(a1, a2, a3, go, ho, fo, size1, size2)
+        if z > _NEAR_M and z < best:
+            best, place = z, j
+    return best, place
 
 
 @numba.njit(**INLINED)
@@ -175,13 +214,14 @@ def shade(
     tile, scale = int(bodies[n, 4]), bodies[n, 5]
     u, v = u * scale + bodies[n, 6], v * scale + bodies[n, 7]
     size = 1 << (starts.shape[1] - 1)
-    wide = footprint * scale
-    if wide <= 1.0:
+    mantissa, exponent = math.frexp(footprint * scale)
+    if exponent < 1:
         nearest: float = _bilinear(texels, starts[tile, 0], size, u, v)
         return nearest
-    depth = min(math.log2(wide), starts.shape[1] - 1.001)
-    level = int(depth)
-    share = depth - level
+    # Between powers of two straight lines stand in for the logarithm.
+    level, share = exponent - 1, 2.0 * mantissa - 1.0
+    if level > starts.shape[1] - 2:
+        level, share = starts.shape[1] - 2, 1.0
     shrink = 1.0 / (1 << level)
     # Texel centers of a coarser level lie between those of the finer one.
     u, v = (u + 0.5) * shrink - 0.5, (v + 0.5) * shrink - 0.5
@@ -198,70 +238,85 @@ def radiance(
     view: F64, dx: float, dy: float,
 ) -> float:  # fmt: skip
     """Return the log radiance along a ray; ``view`` is (focal length, log radiance of nothing)."""
-    z, n, u, v, cosine = cast(frames, s, near, count, bodies, dx, dy)
+    z, j = cast(frames, s, near, count, bodies, dx, dy)
     level: float = view[1]
-    if n >= 0:
+    if j >= 0:
+        u, v, cosine = _surface(frames, s, j, bodies, near[j], dx, dy, z)
         footprint = z / (view[0] * math.sqrt(max(cosine, _GRAZING)))
-        level = shade(bodies, texels, starts, n, u, v, footprint)
+        level = shade(bodies, texels, starts, near[j], u, v, footprint)
     return level
 
 
 @numba.njit(**KERNEL)
-def _flat_tile(
-    frames: F64, s: int, j: int, bodies: F64, n: int, m: int, dx: F64, dy: F64, z: F64, u: F64,
-    v: F64, cosine: F64, hit: F64,
-) -> None:  # fmt: skip
-    """Let a flat body hide what ``m`` rays met so far; without branches, to be vectorized."""
+def _nearer(
+    frames: F64, s: int, j: int, bodies: F64, n: int, m: int, dx: F64, dy: F64, z: F64, place: F64
+) -> None:
+    """Let one body hide what ``m`` rays met so far; one vectorized loop for each shape."""
+    shape, size1, size2, size3 = bodies[n, 0], bodies[n, 1], bodies[n, 2], bodies[n, 3]
     f0, f1, f2, fo = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
     g0, g1, g2, go = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
     h0, h1, h2, ho = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
-    per_u, per_v, body = 1.0 / bodies[n, 1], 1.0 / bodies[n, 2], float(n)
-    if bodies[n, 0] == _PLANE:
-        per_u = per_v = 0.0
-    round_one = bodies[n, 0] == _ELLIPSE
-    for i in range(m):
-        facing = f0 * dx[i] + f1 * dy[i] + f2
-        depth = fo / facing
-        across = depth * (g0 * dx[i] + g1 * dy[i] + g2) - go
-        down = depth * (h0 * dx[i] + h1 * dy[i] + h2) - ho
-        u_share, v_share = across * per_u, down * per_v
-        square = max(abs(u_share), abs(v_share))
-        radius = u_share * u_share + v_share * v_share
-        size = radius if round_one else square
-        met = (depth > _NEAR_M) & (depth < z[i]) & (size <= 1.0)
-        z[i] = depth if met else z[i]
-        u[i] = across if met else u[i]
-        v[i] = down if met else v[i]
-        cosine[i] = abs(facing) if met else cosine[i]
-        hit[i] = body if met else hit[i]
+    entry, far = float(j), 0.0 if shape == _PLANE else 1.0
+    per_u, per_v, is_round = far / size1, far / size2, shape == _ELLIPSE
+    if shape <= _PLANE:
+        for i in range(m):
+            depth = _flat_depth(
+                dx[i], dy[i], f0, f1, f2, fo, g0, g1, g2, go, h0, h1, h2, ho, per_u, per_v, is_round
+            )
+            met = (depth > _NEAR_M) & (depth < z[i])
+            z[i], place[i] = depth if met else z[i], entry if met else place[i]
+    elif shape == _BALL:
+        cx, cy = go * g0 + ho * h0 + fo * f0, go * g1 + ho * h1 + fo * f1
+        cz, rest = go * g2 + ho * h2 + fo * f2, go * go + ho * ho + fo * fo - size1 * size1
+        for i in range(m):
+            depth = _ball_depth(dx[i], dy[i], cx, cy, cz, rest)
+            met = (depth > _NEAR_M) & (depth < z[i])
+            z[i], place[i] = depth if met else z[i], entry if met else place[i]
+    elif shape == _BOX:
+        for i in range(m):
+            x, y = dx[i], dy[i]
+            depth = _box_depth(
+                g0 * x + g1 * y + g2, h0 * x + h1 * y + h2, f0 * x + f1 * y + f2, go, ho, fo,
+                size1, size2, size3,
+            )  # fmt: skip
+            met = (depth > _NEAR_M) & (depth < z[i])
+            z[i], place[i] = depth if met else z[i], entry if met else place[i]
+    else:
+        for i in range(m):
+            x, y = dx[i], dy[i]
+            depth = _cylinder_depth(
+                g0 * x + g1 * y + g2, h0 * x + h1 * y + h2, f0 * x + f1 * y + f2, go, ho, fo,
+                size1, size2,
+            )  # fmt: skip
+            met = (depth > _NEAR_M) & (depth < z[i])
+            z[i], place[i] = depth if met else z[i], entry if met else place[i]
 
 
 @numba.njit(**KERNEL)
-def _solid_tile(
-    frames: F64, s: int, j: int, bodies: F64, n: int, m: int, dx: F64, dy: F64, z: F64, u: F64,
-    v: F64, cosine: F64, hit: F64, inside: F64,
+def _painted(
+    frames: F64, s: int, j: int, bodies: F64, n: int, starts: I64, view: F64, m: int, dx: F64,
+    dy: F64, work: F64, hit: F64,
 ) -> None:  # fmt: skip
-    """Let a ball, box or cylinder hide what ``m`` rays met so far; most miss a ball around it."""
+    """Write, for the rays that entry ``j`` is seen along, where its texture is to be read."""
+    z, place, u, v, start, wide = work[0], work[1], work[2], work[3], work[4], work[5]
     f0, f1, f2, fo = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
     g0, g1, g2, go = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
     h0, h1, h2, ho = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
-    a, b, c = bodies[n, 1], bodies[n, 2], bodies[n, 3]
-    radius2 = a * a
-    if bodies[n, 0] == _BOX:
-        radius2 += b * b + c * c
-    elif bodies[n, 0] == _CYLINDER:
-        radius2 += b * b
-    rest = fo * fo + go * go + ho * ho - radius2
-    x, y, depth = fo * f0 + go * g0 + ho * h0, fo * f1 + go * g1 + ho * h1, 0.0
-    depth = fo * f2 + go * g2 + ho * h2
+    shape, size1, size2, size3 = bodies[n, 0], bodies[n, 1], bodies[n, 2], bodies[n, 3]
+    scale, move_u, move_v = bodies[n, 5], bodies[n, 6], bodies[n, 7]
+    entry, body, first = float(j), float(n), float(starts[int(bodies[n, 4]), 0])
+    coarse = scale * scale / (view[0] * view[0])
     for i in range(m):
-        facing = x * dx[i] + y * dy[i] + depth
-        inside[i] = facing * facing - (dx[i] * dx[i] + dy[i] * dy[i] + 1.0) * rest
-    for i in range(m):
-        if inside[i] > 0.0:
-            found, across, down, slant = _solid_hit(frames, s, j, bodies, n, dx[i], dy[i], z[i])
-            if found < z[i]:
-                z[i], u[i], v[i], cosine[i], hit[i] = found, across, down, slant, float(n)
+        mine = place[i] == entry
+        a1 = g0 * dx[i] + g1 * dy[i] + g2
+        a2 = h0 * dx[i] + h1 * dy[i] + h2
+        a3 = f0 * dx[i] + f1 * dy[i] + f2
+        p1, p2, p3 = z[i] * a1 - go, z[i] * a2 - ho, z[i] * a3 - fo
+        across, down, slant = _paint(shape, size1, size2, size3, p1, p2, p3, a1, a2, a3)
+        u[i] = across * scale + move_u if mine else u[i]
+        v[i] = down * scale + move_v if mine else v[i]
+        wide[i] = z[i] * z[i] * coarse / max(slant, _GRAZING) if mine else wide[i]
+        start[i], hit[i] = first if mine else start[i], body if mine else hit[i]
 
 
 @numba.njit(**KERNEL)
@@ -271,40 +326,40 @@ def tile_radiance(
 ) -> None:  # fmt: skip
     """Fill ``out`` and ``hit`` [>= m] with log radiance and body along ``m`` rays, as ``radiance``.
 
-    Many times faster than one ray at a time. ``work`` [5, >= m] is scratch.
+    Many times faster than one ray at a time: all but the blurred pixels in vectorized loops.
+    ``work`` [6, >= m] is scratch.
     """
-    z, u, v, cosine, inside = work[0], work[1], work[2], work[3], work[4]
+    z, place, u, v, start, wide = work[0], work[1], work[2], work[3], work[4], work[5]
     for i in range(m):
-        z[i], u[i], v[i], cosine[i], hit[i] = _FAR, 0.0, 0.0, 1.0, -1.0
+        z[i], place[i], hit[i] = _FAR, -1.0, -1.0
+        u[i], v[i], start[i], wide[i] = 0.0, 0.0, 0.0, 0.0
     for j in range(count):
-        n = near[j]
-        if bodies[n, 0] <= _PLANE:
-            _flat_tile(frames, s, j, bodies, n, m, dx, dy, z, u, v, cosine, hit)
-        else:
-            _solid_tile(frames, s, j, bodies, n, m, dx, dy, z, u, v, cosine, hit, inside)
-    size, focal2 = 1 << (starts.shape[1] - 1), view[0] * view[0]
-    mask = size - 1
+        _nearer(frames, s, j, bodies, near[j], m, dx, dy, z, place)
+    for j in range(count):
+        _painted(frames, s, j, bodies, near[j], starts, view, m, dx, dy, work, hit)
+    size = 1 << (starts.shape[1] - 1)
+    mask, blurred = size - 1, 0.0
     for i in range(m):
-        n = int(hit[i])
-        if n < 0:
-            out[i] = view[1]
-            continue
-        scale = bodies[n, 5]
-        wide = z[i] * scale
-        if wide * wide > focal2 * max(cosine[i], _GRAZING):
-            footprint = z[i] / (view[0] * math.sqrt(max(cosine[i], _GRAZING)))
-            out[i] = shade(bodies, texels, starts, n, u[i], v[i], footprint)
-            continue
-        # What ``shade`` does where no pyramid is needed, written out: calls cost more than it.
-        across, down = u[i] * scale + bodies[n, 6], v[i] * scale + bodies[n, 7]
-        u_floor, v_floor = math.floor(across), math.floor(down)
-        u_part, v_part = across - u_floor, down - v_floor
+        u_floor, v_floor = math.floor(u[i]), math.floor(v[i])
+        u_part, v_part = np.float32(u[i] - u_floor), np.float32(v[i] - v_floor)
         u0, v0 = int(u_floor) & mask, int(v_floor) & mask
-        start, u1 = starts[int(bodies[n, 4]), 0], (u0 + 1) & mask
-        row0, row1 = start + v0 * size, start + ((v0 + 1) & mask) * size
+        u1 = (u0 + 1) & mask
+        row0 = int(start[i]) + v0 * size
+        row1 = int(start[i]) + ((v0 + 1) & mask) * size
         top = texels[row0 + u0] + (texels[row0 + u1] - texels[row0 + u0]) * u_part
         bottom = texels[row1 + u0] + (texels[row1 + u1] - texels[row1 + u0]) * u_part
-        out[i] = top + (bottom - top) * v_part
+        out[i] = top + (bottom - top) * v_part if hit[i] >= 0.0 else view[1]
+        blurred = max(blurred, wide[i])
+    if blurred < 1.0:
+        return
+    for i in range(m):
+        if wide[i] >= 1.0:
+            n = int(hit[i])
+            across, down = (
+                (u[i] - bodies[n, 6]) / bodies[n, 5], (v[i] - bodies[n, 7]) / bodies[n, 5]
+            )  # fmt: skip
+            footprint = math.sqrt(wide[i]) / bodies[n, 5]
+            out[i] = shade(bodies, texels, starts, n, across, down, footprint)
 
 
 @numba.njit(**ALLOCATING)
@@ -332,11 +387,11 @@ def ground_truth(frames: F64, bodies: F64, geometry: F64, out: F32) -> None:
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
             dx, dy = (x - cx) / focal, (y - cy) / focal
-            z, n, _, _, _ = cast(frames, 0, near, near.size, bodies, dx, dy)
+            z, n = cast(frames, 0, near, near.size, bodies, dx, dy)
             out[y, x] = 0.0
             disparity = focal * baseline / z
             if n < 0 or x - disparity < -0.5:
                 continue
-            seen, _, _, _, _ = cast(frames, 1, near, near.size, bodies, dx - baseline / z, dy)
+            seen, _ = cast(frames, 1, near, near.size, bodies, dx - baseline / z, dy)
             if seen >= z * (1.0 - 1e-4):
                 out[y, x] = disparity
