@@ -155,7 +155,7 @@ def path_cases(folder, length_us, stack):
         with h5py.File(place / "rectify_map.h5", "r") as file:
             maps[camera] = file["rectify_map"][()]
     plain = stack.enter_context(DsecRecording(folder / "seq"))
-    cached = plain
+    cached = stack.enter_context(DsecRecording(folder / "seq", cache=folder / "cache"))
     starts = iter(np.random.default_rng(4).integers(0, length_us - WINDOW_US, 10**6))
     # One start per round, so that every case reads the same window, and none twice.
     now = {"t0": 0}
