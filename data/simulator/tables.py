@@ -24,8 +24,8 @@ def frame_table(scene: Scene, t_s: Array, eye_x_m: float) -> Array:
         eye_x_m: 0 for the left camera, the baseline for the right one.
 
     Returns:
-        ``[K, N, 12]``: ``(e3, e3.c, e1, e1.c, e2, e2.c)`` with the body's unit axes ``e`` and its
-        center ``c`` in meters.
+        ``[K, N, 12]``: ``(e3, e1, e2, c)``, the body's unit axes and its center in meters. Half
+        way between two instants all of them may be averaged: the center stays true.
     """
     table = np.empty((t_s.size, len(scene.bodies), 12))
     turned = rotations(np.outer(t_s, scene.motion.turn))
@@ -42,17 +42,16 @@ def frame_table(scene: Scene, t_s: Array, eye_x_m: float) -> Array:
             axes = rotations(body.path.rotation_vector(t_s)) @ axes
         center = (back @ world[:, :, None])[:, :, 0] - np.array([eye_x_m, 0.0, 0.0])
         axes = back @ axes
-        for axis, slot in ((2, 0), (0, 4), (1, 8)):
+        for axis, slot in ((2, 0), (0, 3), (1, 6)):
             table[:, n, slot : slot + 3] = axes[:, :, axis]
-            table[:, n, slot + 3] = (axes[:, :, axis] * center).sum(axis=1)
+        table[:, n, 9:] = center
     return table
 
 
 def split_frames(frames: Array) -> tuple[Array, Array]:
     """Return axes ``[K, N, 3, 3]`` (columns) and centers ``[K, N, 3]`` of a frame table."""
-    axes = np.stack([frames[..., 4:7], frames[..., 8:11], frames[..., 0:3]], axis=-1)
-    along = np.stack([frames[..., 7], frames[..., 11], frames[..., 3]], axis=-1)
-    return axes, (axes @ along[..., None])[..., 0]
+    axes = np.stack([frames[..., 3:6], frames[..., 6:9], frames[..., 0:3]], axis=-1)
+    return axes, frames[..., 9:]
 
 
 def twist_table(frames: Array, tick_us: float) -> Array:

@@ -92,6 +92,6 @@ def repeating_tile(rng: np.random.Generator) -> npt.NDArray[np.float32]:
         pattern = -joint * 6.0
     soft = np.tanh(1.5 * pattern)
     tile = (soft - soft.mean()) / max(float(soft.std()), 1e-6)
-    tile = rng.uniform(-0.5, 0.5) + rng.uniform(0.4, 0.8) * (tile + 0.08 * noise_tile(rng, 1.0))
+    tile = rng.uniform(-0.5, 0.5) + rng.uniform(0.2, 0.5) * (tile + 0.08 * noise_tile(rng, 1.0))
     painted: npt.NDArray[np.float32] = tile.astype(np.float32)
     return painted

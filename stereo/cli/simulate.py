@@ -3,7 +3,7 @@
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,60 +57,66 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Generate a recording of a moving scene, with exact ground truth."""
-    from data.simulator import simulate_dsec
-    from data.simulator.mvsec import simulate_mvsec
-    from data.simulator.pictures import PictureFolder
-    from stereo.cli.console import print_json, progress, result_console
-
     if suite is not None:
         _simulate_suite(out, suite, part, geometry, textures, as_json)
         return
     if part or geometry:
         raise StereoError("--part and --geometry belong to --suite; give it, or leave them out.")
     began = time.perf_counter()
-    with progress(f"Simulating {scene}") as advance:
-        write = simulate_mvsec if layout == Layout.MVSEC else simulate_dsec
-        size = {"width": width, "height": height}
-        events = write(
-            out,
-            scene=scene,
-            seed=seed,
-            duration_s=duration,
-            **{side: pixels for side, pixels in size.items() if pixels is not None},
-            sensor=sensor,
-            pictures=None if textures is None else PictureFolder(textures),
-            dense=dense,
-            progress=lambda share: advance(share, 1.0),
-        )
+    size = {"width": width, "height": height}
+    settings = {"scene": scene, "sensor": sensor, "seed": seed, "dense": dense}
+    made = _make(
+        out, layout, textures,
+        settings | {side: pixels for side, pixels in size.items() if pixels is not None}
+        | {"duration_s": duration},
+    )  # fmt: skip
     document = {
         "path": str(out.absolute()),
         "layout": layout.value,
-        "scene": scene,
-        "sensor": sensor,
-        "seed": seed,
-        "dense": dense,
+        **settings,
         "generated": True,
         "duration_s": duration,
-        "events": {camera: events[camera] for camera in ("left", "right")},
-        "steps": events["steps"],
+        "events": {camera: made[camera] for camera in ("left", "right")},
+        "steps": made["steps"],
         "wall_s": time.perf_counter() - began,
     }
+    _show(out, document, as_json)
+
+
+def _make(
+    out: Path, layout: Layout, textures: Path | None, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Simulate one recording and write it."""
+    from data.simulator import simulate_dsec
+    from data.simulator.mvsec import simulate_mvsec
+    from data.simulator.pictures import PictureFolder
+    from stereo.cli.console import progress
+
+    write = simulate_mvsec if layout == Layout.MVSEC else simulate_dsec
+    pictures = None if textures is None else PictureFolder(textures)
+    with progress(f"Simulating {settings['scene']}") as advance:
+        return write(out, pictures=pictures, progress=lambda share: advance(share, 1.0), **settings)
+
+
+def _show(out: Path, document: dict[str, Any], as_json: bool) -> None:
+    """Print what was made, and whether time was sampled as finely as it should be."""
+    from stereo.cli.console import print_json, result_console
+
     if as_json:
         print_json(document)
         return
-    result_console().print(
-        f"{out}: {events['left']:,} left and {events['right']:,} right events in {duration:g} s, "
-        f"generated in {document['wall_s']:.1f} s",
-        markup=False,
-        soft_wrap=True,
-    )
-    if events["steps"] and events["steps"]["floored"]:
-        result_console().print(
+    events, steps = document["events"], document["steps"]
+    lines = [
+        f"{out}: {events['left']:,} left and {events['right']:,} right events in "
+        f"{document['duration_s']:g} s, generated in {document['wall_s']:.1f} s"
+    ]
+    if steps["floored"]:
+        lines.append(
             "Some motion was too fast for the shortest step: up to "
-            f"{events['steps']['largest_motion_px']:.2f} pixels between two samples.",
-            markup=False,
-            soft_wrap=True,
+            f"{steps['largest_motion_px']:.2f} pixels between two samples."
         )
+    for line in lines:
+        result_console().print(line, markup=False, soft_wrap=True)
 
 
 def _simulate_suite(

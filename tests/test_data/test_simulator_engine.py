@@ -1,5 +1,7 @@
 """The adaptive engine as a whole: threads, seeds, silence, exact times, honest reports."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from reference.sensor import Pixel
@@ -94,16 +96,17 @@ def test_a_still_scene_without_noise_is_silent():
 @pytest.mark.parametrize("sensor", [IDEAL, NOISY], ids=["clean", "noisy"])
 @pytest.mark.parametrize("name", ["planes", "spheres", "thin"])
 def test_events_are_those_of_a_dense_simulation(name, sensor):
-    """Every 10 us the radiance is taken from single rays and fed to the plain twin of a pixel.
+    """Every 15 us the radiance is taken from single rays and fed to the plain twin of a pixel.
 
     Between two samples poses run straight, which is off by a few thousandths of a pixel; things
     move by about ten pixels a second here, so that is up to a millisecond.
     """
     world = SCENES[name](np.random.default_rng(6), RIG)
-    clip = record(world, sensor, duration_us=40_000)
+    world = replace(world, textures=2 * world.textures)
+    clip = record(world, sensor, duration_us=60_000)
     texels, starts = pyramid(world.textures)
     solids, near = solid_table(world), np.arange(len(world.bodies))
-    times = np.arange(0.0, 40_001.0, 10.0)
+    times = np.arange(0.0, 60_001.0, 15.0)
     frames = frame_table(world, times * 1e-6, 0.0)
     view, grid = np.array([60.0, world.sky]), RIG.rays("left").astype(np.float64)
     key = engine.camera_key(1, "left")
@@ -119,11 +122,11 @@ def test_events_are_those_of_a_dense_simulation(name, sensor):
             twin.play(times[k], levels[k], times[k + 1], levels[k + 1])
         mine = (clip.left.x == col) & (clip.left.y == row)
         got = list(zip(clip.left.t[mine].tolist(), clip.left.p[mine].tolist()))
-        expected = [event for event in twin.events if event[0] < 40_000]
+        expected = [event for event in twin.events if event[0] < 60_000]
         total += len(expected)
         near_in_time = 0
         for (t, p), (twin_t, twin_p) in zip(got, expected):
-            near_in_time += p == twin_p and abs(t - twin_t) < 1500
+            near_in_time += p == twin_p and abs(t - twin_t) < 1000
         matched += near_in_time
         astray += abs(len(got) - len(expected)) > 2 + 0.05 * len(expected)
         pixels += 1
@@ -173,10 +176,10 @@ def test_a_flicker_of_the_light_is_followed():
 
 def test_bounds_are_kept_or_reported():
     world = SCENES["planes"](np.random.default_rng(2), RIG)
-    steps = record(world, IDEAL).steps
+    steps = record(world, IDEAL, duration_us=100_000).steps
     assert 0 < steps.largest_motion_px <= 0.5
     assert steps.floored == 0
-    assert 0.5 < steps.largest_change < 1.0
+    assert 0.0 < steps.largest_change < 1.0
     assert steps.jumps > 0, "edges of boards passed"
     bullet = Body(shape=Shape.BALL, center=(-1.0, 0.0, 1.0), velocity=(1500.0, 0.0, 0.0),
                   half_size=(0.05, 0.05))  # fmt: skip

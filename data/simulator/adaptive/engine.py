@@ -23,9 +23,9 @@ from data.simulator.tables import bounds_table, frame_table, pyramid, solid_tabl
 
 TICK_US = 1000.0
 """Between two ticks poses run on straight lines."""
-TICKS_PER_CHUNK = 8
+TICKS_PER_CHUNK = 16
 """The longest step is a chunk; a body is looked for where it is during a chunk."""
-CHUNKS_PER_SEGMENT = 64
+CHUNKS_PER_SEGMENT = 32
 """Tables and unsorted events are kept for a segment at a time, so memory follows the events."""
 LEAST_STEP_US = 20.0
 """The shortest step for the sake of motion, half a pixel at 25,000 px/s; reported if reached."""
@@ -44,9 +44,10 @@ class Steps:
         largest_motion_px: bound of the image motion in any step.
         floored: how often a step could not be as short as the motion asked for: chunks of time of
             a tile, or 1 for the whole recording where time is sampled evenly.
-        largest_change: largest change of log radiance between two samples as a share of half the
-            pixel's smaller threshold, jumps aside; below 1. None where it was not bounded.
-        jumps: changes beyond that within 16 us: the edge of a body passed, the radiance jumped.
+        largest_change: largest change of log radiance between two samples among those that had to
+            be halved, as a share of half the pixel's smaller threshold, jumps aside; below 1. None
+            where it was not bounded.
+        jumps: changes beyond that within 64 us: the edge of a body passed, the radiance jumped.
     """
 
     largest_motion_px: float

@@ -20,6 +20,7 @@ from data.simulator.pixels.kernels import (
     FLICKER_RATE,
     LEAK,
     LEVEL,
+    MID_DN,
     NEVER,
     NEXT_SHOT,
     OFF,
@@ -47,7 +48,7 @@ Scratch = tuple[F64, F64, F64, F64, F64, I64, I64]
 whose step was held at the floor, largest motion per step px, largest change per piece in units of
 half a threshold, jumps aside; their number."""
 
-_JUMP_US = 16.0
+_JUMP_US = 64.0
 _HALF_PX = 0.5
 _SLACK = 1.05
 TILE_ROWS, TILE_COLUMNS = 8, 16
@@ -94,7 +95,9 @@ def _tile_speed(
                 low, high = 1.0 / bounds[n, 5], 1.0 / bounds[n, 4]
                 if bodies[n, 0] <= 2.0:
                     facing = frames[k, n, 0] * dx + frames[k, n, 1] * dy + frames[k, n, 2]
-                    low = high = min(high, max(low, facing / frames[k, n, 3]))
+                    away = frames[k, n, 0] * frames[k, n, 9] + frames[k, n, 1] * frames[k, n, 10]
+                    away += frames[k, n, 2] * frames[k, n, 11]
+                    low = high = min(high, max(low, facing / away))
                 fastest = max(fastest, flow(dx, dy, low, twist, k, n))
                 fastest = max(fastest, flow(dx, dy, high, twist, k, n))
     return fastest
@@ -230,23 +233,26 @@ def _look(
         light = light_at(sensor, t_us)
         for i in range(m):
             level[i] += light
-    filtered, cutoff = work[_FILTERED], sensor[CUTOFF]
+    filtered, cutoff, mid_dn = work[_FILTERED], sensor[CUTOFF], sensor[MID_DN]
     if cutoff == 0.0:
         for i in range(m):
             rise = level[i] + leak[i] * t_us
             idle = (low[i] < rise) & (rise < high[i]) & (due[i] >= t_us)
             busy[i] = 0.0 if idle & (abs(level[i] - before[i]) < limit[i]) else 1.0
         return
+    length = t_us - t0
+    per_us = 1.0 / length
     for i in range(m):
         # What ``advance`` does with a piece that gives no event: either the piece is short and ends
         # within the thresholds, or all that the low-pass can reach lies within them.
         l0, l1, was = before[i], level[i], filtered[i]
-        rate = cutoff * brightness(sensor, 0.5 * (l0 + l1))
-        slope = (l1 - l0) / (t_us - t0)
-        gap = was - l0 + slope / rate
-        after = l1 - slope / rate + gap * exponential(-rate * (t_us - t0))
+        rate = cutoff * brightness(mid_dn, 0.5 * (l0 + l1))
+        slope = (l1 - l0) * per_us
+        lag = slope / rate
+        gap = was - l0 + lag
+        after = l1 - lag + gap * exponential(-rate * length)
         rise = after + leak[i] * t_us
-        short = (abs(slope) + rate * abs(gap)) * (t_us - t0) < limit[i]
+        short = (abs(slope) + rate * abs(gap)) * length < limit[i]
         inside = short & (low[i] < rise) & (rise < high[i])
         least = min(min(l0, l1), was) + leak[i] * t0
         most = max(max(l0, l1), was) + leak[i] * t_us

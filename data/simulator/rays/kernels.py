@@ -2,8 +2,8 @@
 
 Nothing here is compiled with fast math, so results do not depend on how a loop was compiled.
 
-Layouts: a *frame* holds a body's pose in the camera, 12 numbers ``(e3, e3.c, e1, e1.c, e2, e2.c)``
-with unit axes ``e`` and center ``c``; a *body* is ``(shape, a, b, c, tile, texels per meter,
+Layouts: a *frame* holds a body's pose in the camera, 12 numbers ``(e3, e1, e2, c)``, its unit axes
+and its center; a *body* is ``(shape, a, b, c, tile, texels per meter,
 offset u, offset v)`` with half sizes a, b, c (a the radius of what is round).
 
 Numba's cache notices changes of a file, not of what it imports: who changes this file must touch
@@ -34,10 +34,9 @@ def _flat_depth(
     g2: float, go: float, h0: float, h1: float, h2: float, ho: float, per_u: float, per_v: float,
     is_round: bool,
 ) -> float:  # fmt: skip
-    """Return the depth of a rectangle, ellipse or plane along the ray (dx, dy, 1), FAR if missed.
+    """Return the depth of a flat body along the ray (dx, dy, 1), FAR if missed; no branches.
 
-    ``per_u`` and ``per_v`` are the inverse half sizes, 0 for a plane. Like the other depths this
-    has no branch, so that a loop over rays is vectorized.
+    ``per_u`` and ``per_v`` are the inverse half sizes, 0 for a plane.
     """
     z = fo / (f0 * dx + f1 * dy + f2)
     u = (z * (g0 * dx + g1 * dy + g2) - go) * per_u
@@ -48,10 +47,7 @@ def _flat_depth(
 
 @numba.njit(**INLINED)
 def _ball_depth(dx: float, dy: float, cx: float, cy: float, cz: float, rest: float) -> float:
-    """Return the depth of a ball around (cx, cy, cz); ``rest`` is ``c.c - r^2``.
-
-    The nearer root of ``z^2 d.d - 2 z d.c + c.c - r^2 = 0``.
-    """
+    """Return the nearer root of ``z^2 d.d - 2 z d.c + rest = 0``; ``rest`` is ``c.c - r^2``."""
     norm, facing = dx * dx + dy * dy + 1.0, dx * cx + dy * cy + cz
     inside = facing * facing - norm * rest
     z = (facing - math.sqrt(max(inside, 0.0))) / norm
@@ -138,10 +134,14 @@ def _surface(
     frames: F64, s: int, j: int, bodies: F64, n: int, dx: float, dy: float, z: float
 ) -> tuple[float, float, float]:
     """Return surface coordinates in meters, and the cosine to the surface's normal, at depth z."""
-    a1 = frames[s, j, 4] * dx + frames[s, j, 5] * dy + frames[s, j, 6]
-    a2 = frames[s, j, 8] * dx + frames[s, j, 9] * dy + frames[s, j, 10]
+    a1 = frames[s, j, 3] * dx + frames[s, j, 4] * dy + frames[s, j, 5]
+    a2 = frames[s, j, 6] * dx + frames[s, j, 7] * dy + frames[s, j, 8]
     a3 = frames[s, j, 0] * dx + frames[s, j, 1] * dy + frames[s, j, 2]
-    p1, p2, p3 = z * a1 - frames[s, j, 7], z * a2 - frames[s, j, 11], z * a3 - frames[s, j, 3]
+    x, y = z * dx - frames[s, j, 9], z * dy - frames[s, j, 10]
+    depth = z - frames[s, j, 11]
+    p1 = frames[s, j, 3] * x + frames[s, j, 4] * y + frames[s, j, 5] * depth
+    p2 = frames[s, j, 6] * x + frames[s, j, 7] * y + frames[s, j, 8] * depth
+    p3 = frames[s, j, 0] * x + frames[s, j, 1] * y + frames[s, j, 2] * depth
     shape, size1, size2, size3 = bodies[n, 0], bodies[n, 1], bodies[n, 2], bodies[n, 3]
     u, v, cosine = _paint(shape, size1, size2, size3, p1, p2, p3, a1, a2, a3)
     return u, v, cosine
@@ -160,9 +160,11 @@ def cast(
     for j in range(count):
         n = near[j]
         shape, size1, size2, size3 = bodies[n, 0], bodies[n, 1], bodies[n, 2], bodies[n, 3]
-        f0, f1, f2, fo = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
-        g0, g1, g2, go = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
-        h0, h1, h2, ho = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
+        f0, f1, f2, g0 = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
+        g1, g2, h0, h1 = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
+        h2, cx, cy, cz = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
+        fo, go = f0 * cx + f1 * cy + f2 * cz, g0 * cx + g1 * cy + g2 * cz
+        ho = h0 * cx + h1 * cy + h2 * cz
         if shape <= _PLANE:
             far = 0.0 if shape == _PLANE else 1.0
             z = _flat_depth(
@@ -174,10 +176,8 @@ def cast(
                 g0 * dx + g1 * dy + g2, h0 * dx + h1 * dy + h2, f0 * dx + f1 * dy + f2,
             )  # fmt: skip
             if shape == _BALL:
-                z = _ball_depth(
-                    dx, dy, go * g0 + ho * h0 + fo * f0, go * g1 + ho * h1 + fo * f1,
-                    go * g2 + ho * h2 + fo * f2, go * go + ho * ho + fo * fo - size1 * size1,
-                )  # fmt: skip
+                rest = cx * cx + cy * cy + cz * cz - size1 * size1
+                z = _ball_depth(dx, dy, cx, cy, cz, rest)
             elif shape == _BOX:
                 z = _box_depth(a1, a2, a3, go, ho, fo, size1, size2, size3)
             else:
@@ -253,9 +253,11 @@ def _nearer(
 ) -> None:
     """Let one body hide what ``m`` rays met so far; one vectorized loop for each shape."""
     shape, size1, size2, size3 = bodies[n, 0], bodies[n, 1], bodies[n, 2], bodies[n, 3]
-    f0, f1, f2, fo = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
-    g0, g1, g2, go = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
-    h0, h1, h2, ho = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
+    f0, f1, f2, g0 = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
+    g1, g2, h0, h1 = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
+    h2, cx, cy, cz = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
+    fo, go = f0 * cx + f1 * cy + f2 * cz, g0 * cx + g1 * cy + g2 * cz
+    ho = h0 * cx + h1 * cy + h2 * cz
     entry, far = float(j), 0.0 if shape == _PLANE else 1.0
     per_u, per_v, is_round = far / size1, far / size2, shape == _ELLIPSE
     if shape <= _PLANE:
@@ -266,8 +268,7 @@ def _nearer(
             met = (depth > _NEAR_M) & (depth < z[i])
             z[i], place[i] = depth if met else z[i], entry if met else place[i]
     elif shape == _BALL:
-        cx, cy = go * g0 + ho * h0 + fo * f0, go * g1 + ho * h1 + fo * f1
-        cz, rest = go * g2 + ho * h2 + fo * f2, go * go + ho * ho + fo * fo - size1 * size1
+        rest = cx * cx + cy * cy + cz * cz - size1 * size1
         for i in range(m):
             depth = _ball_depth(dx[i], dy[i], cx, cy, cz, rest)
             met = (depth > _NEAR_M) & (depth < z[i])
@@ -299,9 +300,11 @@ def _painted(
 ) -> None:  # fmt: skip
     """Write, for the rays that entry ``j`` is seen along, where its texture is to be read."""
     z, place, u, v, start, wide = work[0], work[1], work[2], work[3], work[4], work[5]
-    f0, f1, f2, fo = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
-    g0, g1, g2, go = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
-    h0, h1, h2, ho = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
+    f0, f1, f2, g0 = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
+    g1, g2, h0, h1 = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
+    h2, cx, cy, cz = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
+    fo, go = f0 * cx + f1 * cy + f2 * cz, g0 * cx + g1 * cy + g2 * cz
+    ho = h0 * cx + h1 * cy + h2 * cz
     shape, size1, size2, size3 = bodies[n, 0], bodies[n, 1], bodies[n, 2], bodies[n, 3]
     scale, move_u, move_v = bodies[n, 5], bodies[n, 6], bodies[n, 7]
     entry, body, first = float(j), float(n), float(starts[int(bodies[n, 4]), 0])
@@ -326,8 +329,7 @@ def tile_radiance(
 ) -> None:  # fmt: skip
     """Fill ``out`` and ``hit`` [>= m] with log radiance and body along ``m`` rays, as ``radiance``.
 
-    Many times faster than one ray at a time: all but the blurred pixels in vectorized loops.
-    ``work`` [6, >= m] is scratch.
+    Many times faster than one ray at a time. ``work`` [6, >= m] is scratch.
     """
     z, place, u, v, start, wide = work[0], work[1], work[2], work[3], work[4], work[5]
     for i in range(m):

@@ -23,7 +23,7 @@ def _board(stage: Stage, disparity: float, texture: int) -> Body:
         ),
         texture=texture,
         texel_m=stage.texel(depth),
-        path=stage.roam(depth, stage.between(0.0, 0.2), stage.between(0.0, 0.8)),
+        path=stage.roam(depth, stage.between(0.0, 0.12), stage.between(0.0, 0.6)),
     )
 
 

@@ -64,7 +64,7 @@ class Stage:
             self.rng, speed_m_s=self.meters(speed, depth_m), turn_rad_s=turn_rad_s, **more
         )
 
-    def ride(self, depth_m: float, low: float = 0.05, high: float = 0.25) -> Motion:
+    def ride(self, depth_m: float, low: float = 0.03, high: float = 0.12) -> Motion:
         """Return a smooth motion of the rig in six degrees of freedom.
 
         What lies at ``depth_m`` moves by ``low`` to ``high`` widths per second.
@@ -74,8 +74,11 @@ class Stage:
         return Motion(path=path)
 
     def tiles(self, count: int) -> "np.typing.NDArray[np.float32]":
-        """Return ``[count, TILE, TILE]`` random textures."""
-        return np.stack([random_tile(self.rng) for _ in range(count)])
+        """Return ``[count, TILE, TILE]`` random textures, of half the contrast of the first scenes.
+
+        Events then come at rates that real rooms give, not ten times as fast.
+        """
+        return np.stack([np.float32(0.5) * random_tile(self.rng) for _ in range(count)])
 
     def wall(self, disparity: float, texture: int = 0) -> Body:
         """Return a tilted wall behind everything."""

@@ -22,7 +22,7 @@ def _tumbling(stage: Stage, shape: Shape, disparity: float, texture: int) -> Bod
         half_depth=size[2],
         texture=texture,
         texel_m=stage.texel(depth),
-        path=stage.roam(depth, stage.between(0.02, 0.2), stage.between(0.2, 1.5)),
+        path=stage.roam(depth, stage.between(0.02, 0.12), stage.between(0.2, 1.0)),
     )
 
 
