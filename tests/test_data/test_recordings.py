@@ -88,7 +88,7 @@ def test_truth_matches_the_events_better_than_a_wrong_disparity(folder):
 # The self-tests of a generated recording, on new scenes and the noisy sensor.
 
 
-@pytest.fixture(scope="module", params=["planes", "boxes"])
+@pytest.fixture(scope="module", params=["boxes", "spheres"])
 def noisy(tmp_path_factory, request):
     path = tmp_path_factory.mktemp("noisy") / "scene"
     return path, make(path, scene=request.param, sensor="noisy", seed=8, duration_s=0.3, dense=True)
@@ -122,7 +122,7 @@ def test_right_edges_warped_by_the_truth_match_the_left_ones(noisy):
         t1, truth = int(recording.disparity_t_us[2]), recording.disparity(2)
         edges = {}
         for camera in ("left", "right"):
-            events = recording.rectify(camera, recording.events(camera, t1 - 60_000, t1))
+            events = recording.rectify(camera, recording.events(camera, t1 - 90_000, t1))
             events = events.inside(96, 72)
             edges[camera] = np.zeros((72, 96))
             place = np.rint(events.y).astype(int), np.rint(events.x).astype(int)
@@ -138,8 +138,8 @@ def test_right_edges_warped_by_the_truth_match_the_left_ones(noisy):
     right = agreement(truth[y, x])
     rng = np.random.default_rng(0)
     shuffled = [agreement(rng.permutation(truth[y, x])) for _ in range(20)]
-    assert right > 0.15
-    assert right > 3 * max(abs(value) for value in shuffled)
+    assert right > 0.2
+    assert right > 2 * max(abs(value) for value in shuffled)
 
 
 def test_stored_truth_is_fb_over_depth_to_a_512th(noisy):
