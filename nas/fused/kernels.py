@@ -1,0 +1,308 @@
+"""All time steps of a block of neurons at once, forward and backward, on the CPU.
+
+One template serves every neuron type; its slow twins are the steps of ``nas.neurons.steps``. Flags
+that are fixed when a kernel is compiled leave only what the type needs. A block is small enough for
+the cache, and nothing but the input is kept for the backward pass, which rebuilds the membrane.
+
+Layout: ``x`` ``[T, N]``; a constant is an array of one value, or of ``M`` values where neuron ``n``
+has value ``n % M``; a state is ``[N]``, or empty for rest. Gradients of constants are summed for
+each of ``GROUPS`` parts of the work in float64, so they do not depend on the number of threads.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from nas.fused.slope_kernels import by_temperature_of, exp_minus, slope_of
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+GROUPS = 16
+"""Parts of the work, whatever the number of threads."""
+
+HARD, SOFT, NONE = 0, 1, 2
+RESETS = {"hard": HARD, "soft": SOFT, "none": NONE}
+
+DECAY, THRESHOLD, CURRENT_DECAY, ADAPTATION, ADAPTATION_DECAY, TEMPERATURE, SCALE = range(7)
+"""Rows of a block's constants; ``SCALE`` is ``b / (2 tanh(b/2))``. The first six have gradients."""
+
+VOLTAGE, CURRENT, ADAPTED = 0, 1, 2
+"""Rows of a block's state: membrane, synaptic current, adaptation."""
+
+U, NOW, LEVEL, BEFORE = 0, 1, 2, 3
+"""What the backward pass keeps of a block: membrane before firing, input current, threshold, a."""
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _load(values: F32, first: int, width: int, to: F32) -> None:
+    """Copy the constants of the neurons ``first`` to ``first + width - 1``."""
+    if values.size == 1:
+        for i in range(width):
+            to[i] = values[0]
+    else:
+        place = first % values.size
+        for i in range(width):
+            to[i] = values[place]
+            place = place + 1 if place + 1 < values.size else 0
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _start(values: F32, first: int, width: int, to: F32) -> None:
+    """Copy the state of some neurons; an empty array is a state of rest."""
+    for i in range(width):
+        to[i] = values[first + i] if values.size else np.float32(0.0)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _finish(values: F32, first: int, width: int, to: F32) -> None:
+    """Write the state of some neurons; an empty array is a state that the type does not have."""
+    if to.size:
+        for i in range(width):
+            to[first + i] = values[i]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _add_up(sums: F32, first: int, width: int, to: F64) -> None:
+    """Add the gradients of some neurons to those of their constants."""
+    if to.size == 1:
+        total = 0.0
+        for i in range(width):
+            total += sums[i]
+        to[0] += total
+    else:
+        place = first % to.size
+        for i in range(width):
+            to[place] += sums[i]
+            place = place + 1 if place + 1 < to.size else 0
+
+
+@numba.njit(nogil=True, forceinline=True, error_model="numpy")
+def _advance(  # noqa: C901  (the branches are decided when it is compiled)
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, keep: bool,
+    x: F32, width: int, const: F32, state: F32, kept: F32, out: F32,
+) -> None:  # fmt: skip
+    """Advance a block by one time step; write spikes to ``out``, or keep what led to them."""
+    zero, one = np.float32(0.0), np.float32(1.0)
+    v, cur, a = state[VOLTAGE], state[CURRENT], state[ADAPTED]
+    d, th, c = const[DECAY], const[THRESHOLD], const[CURRENT_DECAY]
+    beta, rho = const[ADAPTATION], const[ADAPTATION_DECAY]
+    for i in range(width):
+        now = x[i]
+        if current:
+            now = c[i] * cur[i] + now
+            cur[i] = now
+        if keep:
+            kept[NOW, i] = now
+        if scale_input:
+            now = (one - d[i]) * now
+        u = d[i] * v[i] + now
+        level = th[i]
+        if adaptive:
+            if keep:
+                kept[BEFORE, i] = a[i]
+            level = level + beta[i] * a[i]
+        if keep:
+            kept[U, i] = u
+            kept[LEVEL, i] = level
+        s = zero
+        if fires:
+            s = one if u > level else zero
+        if reset == HARD and fires:
+            v[i] = zero if u > level else u
+        elif reset == SOFT and fires:
+            v[i] = u - level * s
+        else:
+            v[i] = u
+        if adaptive:
+            a[i] = rho[i] * a[i] + s
+        if not keep:
+            out[i] = s if fires else u
+
+
+@numba.njit(nogil=True, forceinline=True, error_model="numpy")
+def _retreat(  # noqa: C901  (the branches are decided when it is compiled)
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
+    kind: int, learn: bool, given: F32, width: int, const: F32, state: F32, kept: F32,
+    earlier: F32, sums: F32, gx: F32,
+) -> None:  # fmt: skip
+    """Go back one time step: from dL/dstate after it and dL/ds to dL/dstate before it and dL/dx.
+
+    ``earlier`` [2, width] is the membrane and the current before the step.
+    """
+    zero, one = np.float32(0.0), np.float32(1.0)
+    gv, gi, ga = state[VOLTAGE], state[CURRENT], state[ADAPTED]
+    d, c, b, scale = const[DECAY], const[CURRENT_DECAY], const[TEMPERATURE], const[SCALE]
+    beta, rho = const[ADAPTATION], const[ADAPTATION_DECAY]
+    for i in range(width):
+        gu = given[i] + gv[i]
+        if fires:
+            u, level = kept[U, i], kept[LEVEL, i]
+            far = u - level
+            s = one if far > zero else zero
+            slope = slope_of(kind, far, b[i], scale[i])
+            gs = given[i]
+            if adaptive:
+                gs = gs + ga[i]
+            if reset == HARD and not detach:
+                gs = gs - u * gv[i]
+            if reset == SOFT and not detach:
+                gs = gs - level * gv[i]
+            gu = gs * slope
+            g_level = -gu
+            if reset == SOFT:
+                g_level = g_level - s * gv[i]
+            gu = gu + ((one - s) * gv[i] if reset == HARD else gv[i])
+            if learn:
+                sums[THRESHOLD, i] += g_level
+                sums[TEMPERATURE, i] += gs * by_temperature_of(kind, far, b[i], scale[i], slope)
+            if adaptive:
+                if learn:
+                    sums[ADAPTATION, i] += g_level * kept[BEFORE, i]
+                    sums[ADAPTATION_DECAY, i] += ga[i] * kept[BEFORE, i]
+                ga[i] = rho[i] * ga[i] + beta[i] * g_level
+        if learn:
+            sums[DECAY, i] += gu * (earlier[0, i] - kept[NOW, i] if scale_input else earlier[0, i])
+        gv[i] = d[i] * gu
+        now = (one - d[i]) * gu if scale_input else gu
+        if current:
+            now = now + gi[i]
+            if learn:
+                sums[CURRENT_DECAY, i] += now * earlier[1, i]
+            gi[i] = c[i] * now
+        gx[i] = now
+
+
+@cache
+def forward_kernel(
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool
+) -> Callable[..., None]:
+    """Return the compiled forward pass of a neuron type."""
+
+    @numba.njit(cache=True, nogil=True, error_model="numpy")
+    def forward(
+        x: F32, v0: F32, i0: F32, a0: F32, decay: F32, threshold: F32, current_decay: F32,
+        adaptation: F32, adaptation_decay: F32, block: int, out: F32, v1: F32, i1: F32, a1: F32,
+        begin: int, end: int,
+    ) -> None:  # fmt: skip
+        steps, neurons = x.shape
+        for group in range(begin, end):
+            const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
+            nothing = np.empty((4, 0), np.float32)
+            for first in range(group * block, neurons, GROUPS * block):
+                width = min(block, neurons - first)
+                stop = first + width
+                _load(decay, first, width, const[DECAY])
+                _load(threshold, first, width, const[THRESHOLD])
+                _load(current_decay, first, width, const[CURRENT_DECAY])
+                _load(adaptation, first, width, const[ADAPTATION])
+                _load(adaptation_decay, first, width, const[ADAPTATION_DECAY])
+                _start(v0, first, width, state[VOLTAGE])
+                _start(i0, first, width, state[CURRENT])
+                _start(a0, first, width, state[ADAPTED])
+                for t in range(steps):
+                    _advance(adaptive, current, fires, reset, scale_input, False,
+                             x[t, first:stop], width, const, state, nothing,
+                             out[t, first:stop])  # fmt: skip
+                _finish(state[VOLTAGE], first, width, v1)
+                _finish(state[CURRENT], first, width, i1)
+                _finish(state[ADAPTED], first, width, a1)
+
+    return forward
+
+
+@cache
+def backward_kernel(
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
+    kind: int, learn: bool,
+) -> Callable[..., None]:  # fmt: skip
+    """Return the compiled backward pass of a neuron type; ``learn`` adds the constants' gradients.
+
+    With dL/dv and dL/da of the state after a step, and S' the slope of the surrogate:
+
+        dL/ds    = given + dL/da + dL/dv dv/ds    dv/ds = -u (hard), -V_th (soft), 0 (detached)
+        dL/du    = dL/ds S' + dL/dv dv/du         dv/du = 1 - s (hard), 1 (soft, none)
+        dL/dV_th = -dL/ds S' - dL/dv s (soft)
+    """
+
+    @numba.njit(cache=True, nogil=True, error_model="numpy")
+    def backward(
+        x: F32, v0: F32, i0: F32, a0: F32, decay: F32, threshold: F32, current_decay: F32,
+        adaptation: F32, adaptation_decay: F32, temperature: F32, block: int, given: F32,
+        gv1: F32, gi1: F32, ga1: F32, gx: F32, gv0: F32, gi0: F32, ga0: F32, g_decay: F64,
+        g_threshold: F64, g_current_decay: F64, g_adaptation: F64, g_adaptation_decay: F64,
+        g_temperature: F64, begin: int, end: int,
+    ) -> None:  # fmt: skip
+        steps, neurons = x.shape
+        for group in range(begin, end):
+            const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
+            kept, sums = np.empty((steps, 4, block), np.float32), np.empty((6, block), np.float32)
+            earlier, nothing = np.empty((2, block), np.float32), np.empty(0, np.float32)
+            for first in range(group * block, neurons, GROUPS * block):
+                width = min(block, neurons - first)
+                stop = first + width
+                _load(decay, first, width, const[DECAY])
+                _load(threshold, first, width, const[THRESHOLD])
+                _load(current_decay, first, width, const[CURRENT_DECAY])
+                _load(adaptation, first, width, const[ADAPTATION])
+                _load(adaptation_decay, first, width, const[ADAPTATION_DECAY])
+                _load(temperature, first, width, const[TEMPERATURE])
+                for i in range(width):
+                    e, one = exp_minus(const[TEMPERATURE, i]), np.float32(1.0)
+                    const[SCALE, i] = (
+                        np.float32(0.5) * const[TEMPERATURE, i] * (one + e) / (one - e)
+                    )
+                _start(v0, first, width, state[VOLTAGE])
+                _start(i0, first, width, state[CURRENT])
+                _start(a0, first, width, state[ADAPTED])
+                for t in range(steps):
+                    _advance(adaptive, current, fires, reset, scale_input, True,
+                             x[t, first:stop], width, const, state, kept[t], nothing)  # fmt: skip
+                _start(gv1, first, width, state[VOLTAGE])
+                _start(gi1, first, width, state[CURRENT])
+                _start(ga1, first, width, state[ADAPTED])
+                for row in range(6):
+                    _start(np.empty(0, np.float32), 0, width, sums[row])
+                for t in range(steps - 1, -1, -1):
+                    if learn:
+                        _before(fires, reset, t, kept, v0, i0, first, width, earlier)
+                    _retreat(adaptive, current, fires, reset, scale_input, detach, kind, learn,
+                             given[t, first:stop], width, const, state, kept[t], earlier, sums,
+                             gx[t, first:stop])  # fmt: skip
+                _finish(state[VOLTAGE], first, width, gv0)
+                _finish(state[CURRENT], first, width, gi0)
+                _finish(state[ADAPTED], first, width, ga0)
+                if learn:
+                    _add_up(sums[DECAY], first, width, g_decay[group])
+                    _add_up(sums[THRESHOLD], first, width, g_threshold[group])
+                    _add_up(sums[CURRENT_DECAY], first, width, g_current_decay[group])
+                    _add_up(sums[ADAPTATION], first, width, g_adaptation[group])
+                    _add_up(sums[ADAPTATION_DECAY], first, width, g_adaptation_decay[group])
+                    _add_up(sums[TEMPERATURE], first, width, g_temperature[group])
+
+    return backward
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _before(
+    fires: bool, reset: int, t: int, kept: F32, v0: F32, i0: F32, first: int, width: int,
+    earlier: F32,
+) -> None:  # fmt: skip
+    """Write the membrane and the current that a step began with."""
+    if t == 0:
+        _start(v0, first, width, earlier[0])
+        _start(i0, first, width, earlier[1])
+        return
+    for i in range(width):
+        u, level = kept[t - 1, U, i], kept[t - 1, LEVEL, i]
+        fired = fires and u > level
+        if reset == HARD:
+            earlier[0, i] = np.float32(0.0) if fired else u
+        elif reset == SOFT:
+            earlier[0, i] = u - level if fired else u
+        else:
+            earlier[0, i] = u
+        earlier[1, i] = kept[t - 1, NOW, i]

@@ -1,0 +1,197 @@
+"""The kernels as one differentiable operation of torch, known to ``torch.compile`` as a whole.
+
+``stereo_nas::scan`` runs all time steps of one neuron type on ``[T, N]``; ``fused_scan`` brings any
+tensor into that form. Only the input is kept for the backward pass.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas.fused.kernels import GROUPS, RESETS, backward_kernel, forward_kernel
+from nas.fused.slope_kernels import KINDS
+from nas.fused.threads import share
+
+CONSTANTS = (
+    "decay", "threshold", "current_decay", "adaptation", "adaptation_decay", "temperature",
+)  # fmt: skip
+"""The constants in the order of the operation's arguments."""
+
+CACHE_FLOATS = 48_000
+"""Floats that a block may work with: they stay in a cache of 256 KiB."""
+
+
+@torch.library.custom_op("stereo_nas::scan", mutates_args=())
+def scan_op(
+    x: Tensor, v0: Tensor, i0: Tensor, a0: Tensor, decay: Tensor, threshold: Tensor,
+    current_decay: Tensor, adaptation: Tensor, adaptation_decay: Tensor, temperature: Tensor,
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
+    surrogate: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return outputs ``[T, N]`` and the state ``[N]`` after them, empty where there is none."""
+    del detach, surrogate, temperature
+    kernel = forward_kernel(adaptive, current, fires, reset, scale_input)
+    values = _numpy(x)
+    out, v1, i1, a1 = _outputs(x, adaptive, current)
+    spikes = np.empty(values.shape, np.float32) if out.dtype != torch.float32 else out.numpy()
+    arrays = [_numpy(c) for c in (v0, i0, a0, decay, threshold, current_decay, adaptation,
+                                  adaptation_decay)]  # fmt: skip
+    block = _block(values.shape[0], 1)
+    results = spikes, v1.numpy(), i1.numpy(), a1.numpy()
+    share(lambda first, stop: kernel(values, *arrays, block, *results, first, stop), values.size)
+    if out.dtype != torch.float32:
+        out.copy_(torch.from_numpy(spikes))
+    return out, v1, i1, a1
+
+
+@scan_op.register_fake
+def _(x: Tensor, *rest: Any) -> Any:
+    adaptive, current = rest[9:11]
+    return _outputs(x, adaptive, current)
+
+
+@torch.library.custom_op("stereo_nas::scan_backward", mutates_args=())
+def scan_backward_op(
+    x: Tensor, v0: Tensor, i0: Tensor, a0: Tensor, decay: Tensor, threshold: Tensor,
+    current_decay: Tensor, adaptation: Tensor, adaptation_decay: Tensor, temperature: Tensor,
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
+    surrogate: int, learn: bool, given: Tensor, gv1: Tensor, gi1: Tensor, ga1: Tensor,
+) -> tuple[
+    Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
+]:  # fmt: skip
+    """Return the gradients of the input, the three states and the six constants."""
+    kernel = backward_kernel(adaptive, current, fires, reset, scale_input, detach, surrogate, learn)
+    values, incoming = _numpy(x), _numpy(given)
+    states = [_numpy(s) for s in (v0, i0, a0)]
+    constants = [decay, threshold, current_decay, adaptation, adaptation_decay, temperature]
+    arrays = [_numpy(c) for c in constants]
+    after = [_numpy(g) for g in (gv1, gi1, ga1)]
+    gx = np.empty(values.shape, np.float32)
+    before = [np.zeros(values.shape[1], np.float32) for _ in range(3)]
+    sums = [np.zeros((GROUPS, c.size if learn else 0)) for c in arrays]
+    block = _block(values.shape[0], 4)
+    share(
+        lambda first, stop: kernel(
+            values, *states, *arrays, block, incoming, *after, gx, *before, *sums, first, stop
+        ),
+        values.size,
+    )
+    to_states = [
+        torch.from_numpy(g if s.size else s.copy()) for g, s in zip(before, states, strict=True)
+    ]
+    to_constants = [
+        torch.from_numpy(s.sum(0).astype(np.float32) if learn else np.zeros(c.size, np.float32))
+        for s, c in zip(sums, arrays, strict=True)
+    ]
+    g = torch.from_numpy(gx).to(x.dtype)
+    return g, *to_states, *to_constants  # type: ignore[return-value]
+
+
+@scan_backward_op.register_fake
+def _(x: Tensor, *rest: Any) -> Any:
+    return (torch.empty_like(x), *(torch.empty_like(t) for t in rest[:9]))
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    """Keep the input, and what is tiny beside it."""
+    del output
+    ctx.save_for_backward(*inputs[:10])
+    ctx.flags = inputs[10:]
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx: Any, given: Tensor | None, *after: Tensor | None) -> tuple[Tensor | None, ...]:
+    tensors = ctx.saved_tensors
+    learn = any(ctx.needs_input_grad[4:10])
+    x = tensors[0]
+    given = torch.zeros_like(x) if given is None else given.contiguous()
+    nothing = x.new_empty(0, dtype=torch.float32)
+    grads = scan_backward_op(
+        *tensors, *ctx.flags, learn, given,
+        *(nothing if g is None else g.contiguous() for g in after),
+    )  # fmt: skip
+    return (*grads, *(None for _ in ctx.flags))
+
+
+scan_op.register_autograd(_backward, setup_context=_remember)
+
+
+def fused_scan(
+    x: Tensor, states: tuple[Tensor | None, Tensor | None, Tensor | None],
+    constants: dict[str, Tensor], *, adaptive: bool, current: bool, fires: bool, reset: str,
+    scale_input: bool, detach: bool, surrogate: str,
+) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
+    """Return what ``nas.neurons.steps.scan`` returns, by the kernels.
+
+    Args:
+        x: ``[T, B, ...]`` float32, float16 or bfloat16 on the CPU, any strides.
+        states: membrane, synaptic current and adaptation ``[B, ...]``; None for rest.
+        constants: the six of ``CONSTANTS``, each one value or broadcastable to ``x.shape[2:]``.
+        adaptive: whether the threshold adapts.
+        current: whether the synapse filters the input.
+        fires: False for an integrator.
+        reset: "hard", "soft" or "none".
+        scale_input: whether the input is scaled by ``1 - decay``.
+        detach: whether the reset lets no gradient through.
+        surrogate: name in ``SURROGATES``.
+
+    Returns:
+        Outputs, in the memory order of ``x``, and the three states in float32; those that the type
+        does not have are empty.
+    """
+    order = memory_order(x)
+    inverse = sorted(range(x.ndim), key=order.__getitem__)
+    ordered = x.permute(order)
+    shape = ordered.shape
+    rest = [axis - 1 for axis in order[1:]]
+    nothing = x.new_empty(0, dtype=torch.float32)
+    flat = [
+        nothing if s is None else s.float().expand(x.shape[1:]).permute(rest).reshape(-1)
+        for s in states
+    ]
+    period = [axis - 2 for axis in order[2:]]
+    values = [_row(constants[name], x.shape[2:], period) for name in CONSTANTS]
+    out, *after = scan_op(
+        ordered.reshape(shape[0], -1).contiguous(), *flat, *values, adaptive, current, fires,
+        RESETS[reset], scale_input, detach, KINDS[surrogate],
+    )  # fmt: skip
+    back = [axis - 1 for axis in inverse[1:]]
+    v, i, a = (s.view(shape[1:]).permute(back) if s.numel() else s for s in after)
+    return out.view(shape).permute(inverse), (v, i, a)
+
+
+def memory_order(x: Tensor) -> list[int]:
+    """Return the axes of ``[T, B, ...]`` from slowest to fastest in memory, T and B first.
+
+    Neurons are independent, so any order will do; constants repeat with every sample, so B must
+    come before the others.
+    """
+    inner = sorted(range(2, x.ndim), key=x.stride, reverse=True)
+    return [*range(min(2, x.ndim)), *inner]
+
+
+def _row(value: Tensor, shape: torch.Size, period: list[int]) -> Tensor:
+    """Return a constant as one value, or as the values of one sample in memory order."""
+    if value.numel() == 1:
+        return value.reshape(1).float()
+    return value.float().expand(shape).permute(period).reshape(-1)
+
+
+def _outputs(x: Tensor, adaptive: bool, current: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return empty results for ``x`` ``[T, N]``."""
+    count = x.shape[1]
+    sizes = count, count if current else 0, count if adaptive else 0
+    v, i, a = (x.new_empty(size, dtype=torch.float32) for size in sizes)
+    return torch.empty_like(x), v, i, a
+
+
+def _numpy(x: Tensor) -> Any:
+    """Return a float32 array, of the same memory where the type allows."""
+    return x.detach().float().contiguous().numpy()
+
+
+def _block(steps: int, kept: int) -> int:
+    """Return how many neurons a thread takes through all steps at a time."""
+    return max(64, min(4096, CACHE_FLOATS // (kept * steps + 24) // 16 * 16))

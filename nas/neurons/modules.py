@@ -1,0 +1,231 @@
+"""Neurons as modules: constants, some of them learned, and the choice between kernel and reference.
+
+Shapes: a module takes and gives ``[T, B, ...]``. It remembers nothing between calls: ``forward``
+begins at rest, ``scan`` takes a state and returns the next.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from nas.fused.op import fused_scan
+from nas.fused.slope_kernels import KINDS
+from nas.neurons.learned import learned_constants
+from nas.neurons.steps import (
+    ALIFParams,
+    CurrentLIFParams,
+    LIFParams,
+    State,
+    alif_step,
+    current_lif_step,
+    integrator_step,
+    lif_step,
+    scan,
+)  # fmt: skip
+
+Backend = Literal["auto", "kernel", "reference"]
+FUSED_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+class Neuron(nn.Module):
+    """What all neurons with a membrane share.
+
+    Args:
+        params: constants; those of the type unless given.
+        learn: constants to learn, name to shape: ``{"decay": (64, 1, 1)}`` learns one decay per
+            channel; see ``nas.neurons.learned.Learned``. ``temperature`` is the surrogate's.
+        backend: "kernel" fuses all time steps (CPU; float32, float16, bfloat16), "reference" is
+            the step in a loop, which runs anywhere and can be differentiated twice; "auto" takes
+            the kernel where it applies.
+
+    Raises:
+        ValueError: an unknown constant, a start outside its range, an unknown backend.
+    """
+
+    emits_spikes: ClassVar[bool] = True
+    params_type: ClassVar[type[LIFParams]] = LIFParams
+    step: ClassVar[Callable[..., Any]]
+    states: ClassVar[tuple[str, ...]] = ("membrane",)
+    """What the state is made of, in the order of the step's state."""
+
+    def __init__(
+        self,
+        params: LIFParams | None = None,
+        *,
+        learn: Mapping[str, tuple[int, ...]] | None = None,
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__()
+        if backend not in ("auto", "kernel", "reference"):
+            raise ValueError(f"A backend is 'auto', 'kernel' or 'reference', got {backend!r}.")
+        self.params = self.default() if params is None else params
+        self.backend = backend
+        self.learned = learned_constants(learn or {}, _constants(self.params))
+
+    @classmethod
+    def default(cls) -> LIFParams:
+        """Return the constants of the type."""
+        return cls.params_type()
+
+    def constants(self) -> LIFParams:
+        """Return the constants as they are now, learned ones included."""
+        if not self.learned:
+            return self.params
+        now = {name: constant() for name, constant in self.learned.items()}
+        temperature = now.pop("temperature", None)
+        if temperature is not None:
+            now["surrogate"] = replace(self.params.surrogate, temperature=temperature)
+        return replace(self.params, **now)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs ``[T, B, ...]`` of neurons at rest that receive ``x``."""
+        return self.scan(x, None)[0]
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return outputs ``[T, B, ...]`` and the state ``[B, ...]`` that comes after them.
+
+        A stream is scanned window by window with the state handed on.
+        """
+        params = self.constants()
+        if self._fuses(x, params):
+            return self._fused(x, state, params)
+        if self.backend == "kernel":
+            raise ValueError(
+                f"The kernel takes float32, float16 and bfloat16 on the CPU, with constants of one "
+                f"sample's shape; got {x.dtype} on {x.device}. Use backend='auto'."
+            )
+        return scan(type(self).step, x, state, params)
+
+    def _fuses(self, x: Tensor, params: LIFParams) -> bool:
+        """Whether the kernel computes this."""
+        if self.backend == "reference" or x.device.type != "cpu" or x.dtype not in FUSED_TYPES:
+            return False
+        if x.ndim < 2 or x.numel() == 0 or params.surrogate.name not in KINDS:
+            return False
+        shape = x.shape[2:]
+        for value in _constants(params).values():
+            if isinstance(value, Tensor) and not _fits(value.shape, shape):
+                return False
+        # torch.func differentiates through torch operations only.
+        return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is None
+
+    def _fused(self, x: Tensor, state: State, params: LIFParams) -> tuple[Tensor, State]:
+        parts = state if isinstance(state, tuple) else (state,) * (state is not None)
+        given = dict(zip(self.states, parts, strict=False))
+        constants = {"current_decay": 0.0, "adaptation": 0.0, "adaptation_decay": 0.0}
+        constants |= _constants(params)
+        values = {n: torch.as_tensor(c, dtype=torch.float32) for n, c in constants.items()}
+        out, (v, i, a) = fused_scan(
+            x, (given.get("membrane"), given.get("current"), given.get("adaptation")), values,
+            adaptive="adaptation" in self.states, current="current" in self.states,
+            fires=self.emits_spikes, reset=params.reset, scale_input=params.scale_input,
+            detach=params.detach_reset, surrogate=params.surrogate.name,
+        )  # fmt: skip
+        ended = {"membrane": v, "current": i, "adaptation": a}
+        after = tuple(ended[name] for name in self.states)
+        return out, after if len(after) > 1 else after[0]
+
+    def extra_repr(self) -> str:
+        """Show the constants."""
+        shown = {k: v for k, v in _constants(self.params).items() if k not in self.learned}
+        return ", ".join(f"{name}={value}" for name, value in shown.items())
+
+
+class LIF(Neuron):
+    """Leaky integrate-and-fire neurons; see ``lif_step`` for the equation.
+
+    The constants of SpikeDHS unless given.
+    """
+
+    step = staticmethod(lif_step)
+
+
+class IF(LIF):
+    """Integrate-and-fire neurons: ``lif_step`` without leak."""
+
+    @classmethod
+    def default(cls) -> LIFParams:
+        """Return the constants of the type."""
+        return LIFParams(decay=1.0, threshold=1.0)
+
+
+class LeakyIntegratorLIF(LIF):
+    """LIF as a leaky integrator: input scaled by ``1 - decay``, soft reset."""
+
+    @classmethod
+    def default(cls) -> LIFParams:
+        """Return the constants of the type."""
+        return LIFParams(decay=0.5, threshold=1.0, reset="soft", scale_input=True)
+
+
+class PLIF(LIF):
+    """Parametric LIF: a leaky integrator with hard reset whose decay is learned, one per layer.
+
+    Reference: Fang et al., ICCV 2021; they learn ``1 / tau = 1 - decay`` through a sigmoid.
+    """
+
+    def __init__(
+        self,
+        params: LIFParams | None = None,
+        *,
+        learn: Mapping[str, tuple[int, ...]] | None = None,
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__(params, learn={"decay": ()} | dict(learn or {}), backend=backend)
+
+    @classmethod
+    def default(cls) -> LIFParams:
+        """Return the constants of the type."""
+        return LIFParams(decay=0.5, threshold=1.0, scale_input=True)
+
+
+class ALIF(Neuron):
+    """Neurons with an adaptive threshold; see ``alif_step`` for the equation."""
+
+    params_type = ALIFParams
+    step = staticmethod(alif_step)
+    states = ("membrane", "adaptation")
+
+
+class CurrentLIF(Neuron):
+    """Current-based neurons; see ``current_lif_step`` for the equation."""
+
+    params_type = CurrentLIFParams
+    step = staticmethod(current_lif_step)
+    states = ("membrane", "current")
+
+
+class Integrator(Neuron):
+    """Leaky integrators that never fire, for readout; see ``integrator_step``."""
+
+    emits_spikes = False
+    step = staticmethod(integrator_step)
+
+
+class Analog(nn.Module):
+    """The analog counterpart of a neuron: a rectifier without memory or spikes."""
+
+    emits_spikes = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``max(x, 0)``, any shape."""
+        return torch.relu(x)
+
+
+def _fits(size: torch.Size, shape: torch.Size) -> bool:
+    """Whether constants of this size are one value, or broadcast to one sample."""
+    if size.numel() == 1:
+        return True
+    ends = zip(reversed(size), reversed(shape), strict=False)
+    return len(size) <= len(shape) and all(a in (1, b) for a, b in ends)
+
+
+def _constants(params: LIFParams) -> dict[str, Any]:
+    """Return the numbers and tensors of a neuron by name, the surrogate's temperature included."""
+    named = {f.name: getattr(params, f.name) for f in fields(params)}
+    flags = {"surrogate", "reset", "detach_reset", "scale_input"}
+    numbers = {name: value for name, value in named.items() if name not in flags}
+    return numbers | {"temperature": params.surrogate.temperature}
