@@ -1,6 +1,6 @@
 """How fast the simulator is: simulated seconds per second of wall time, by family and sensor.
 
-    python tests/benchmarks/bench_simulator.py [--size 346x260] [--seconds 0.5] [--threads 2] [--json]
+    python tests/benchmarks/bench_simulator.py [--size 346x260] [--seconds 0.5] [--json]
 
 Every figure is the median over the seeds; the first call of each kernel, which compiles or loads
 it, is not counted. Writing to disk is not included. ``cpu`` is simulated seconds per second of
@@ -81,7 +81,8 @@ def main():
         return
     print(f"{options.size}, {options.threads} threads, {options.seconds} s, generated data")
     print(
-        f"{'family':12s} {'sensor':8s} {'sim s / wall s':>15s} {'sim s / cpu s':>14s} {'events/s':>12s}"
+        f"{'family':12s} {'sensor':8s} {'sim s / wall s':>15s} {'sim s / cpu s':>14s}"
+        f" {'events/s':>12s}"
     )
     for row in rows:
         print(
