@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from data.simulator.jit import ALLOCATING, INLINED, KERNEL
+from data.simulator.paint.kernels import BALL, BOX, CYLINDER, ELLIPSE, PLANE, paint, shade
 
 F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 
-_RECTANGLE, _ELLIPSE, _PLANE, _BALL, _BOX, _CYLINDER = 0, 1, 2, 3, 4, 5
 _FAR, _NEAR_M = 1e30, 1e-3
 _TINY = 1e-12
 _GRAZING = 0.02
@@ -85,51 +85,6 @@ def _cylinder_depth(
 
 
 @numba.njit(**INLINED)
-def _angle(y: float, x: float) -> float:
-    """Return ``atan2(y, x)`` to 1e-4 (Abramowitz and Stegun, 4.4.49), without branches."""
-    low, high = min(abs(x), abs(y)), max(max(abs(x), abs(y)), _TINY)
-    t = low / high
-    t2 = t * t
-    angle = t * (
-        0.9998660 + t2 * (-0.3302995 + t2 * (0.1801410 + t2 * (-0.0851330 + t2 * 0.0208351)))
-    )  # fmt: skip
-    angle = 0.5 * math.pi - angle if abs(y) > abs(x) else angle
-    angle = math.pi - angle if x < 0.0 else angle
-    return -angle if y < 0.0 else angle
-
-
-@numba.njit(**INLINED)
-def _paint(
-    shape: float, size1: float, size2: float, size3: float, p1: float, p2: float, p3: float,
-    a1: float, a2: float, a3: float,
-) -> tuple[float, float, float]:  # fmt: skip
-    """Return surface coordinates of the point p of a body, and the cosine to its normal there.
-
-    Meters along flat faces and around a cylinder; a ball is painted like a cube around it, so that
-    its texture is nowhere stretched without limit. ``a`` is the ray in the body's axes.
-    """
-    if shape <= _PLANE:
-        return p1, p2, abs(a3)
-    if shape == _CYLINDER:
-        on_side = abs(p2) < size2 * (1.0 - 1e-9)
-        slant = abs(p1 * a1 + p3 * a3) / size1 if on_side else abs(a2)
-        return size1 * _angle(p1, -p3), p2, slant
-    is_box = shape == _BOX
-    b1, b2, b3 = abs(p1), abs(p2), abs(p3)
-    b1, b2, b3 = b1 / size1, b2 / (size2 if is_box else size1), b3 / (size3 if is_box else size1)
-    first, second = (b1 >= b2) & (b1 >= b3), b2 >= b3
-    u = p3 if first else p1
-    v = p3 if (not first) & second else p2
-    side = p1 if first else (p2 if second else p3)
-    slant = a1 if first else (a2 if second else a3)
-    face = (0.0 if first else (1.0 if second else 2.0)) + (3.0 if side > 0.0 else 0.0)
-    stretch = 1.0 if is_box else 1.0 / max(max(b1, b2), b3)
-    slant = slant if is_box else (p1 * a1 + p2 * a2 + p3 * a3) / size1
-    # A whole number of pictures apart, if the body shows one on each face.
-    return u * stretch + 8.0 * size1 * face, v * stretch, abs(slant)
-
-
-@numba.njit(**INLINED)
 def _surface(
     frames: F64, s: int, j: int, bodies: F64, n: int, dx: float, dy: float, z: float
 ) -> tuple[float, float, float]:
@@ -143,7 +98,7 @@ def _surface(
     p2 = frames[s, j, 6] * x + frames[s, j, 7] * y + frames[s, j, 8] * depth
     p3 = frames[s, j, 0] * x + frames[s, j, 1] * y + frames[s, j, 2] * depth
     shape, size1, size2, size3 = bodies[n, 0], bodies[n, 1], bodies[n, 2], bodies[n, 3]
-    u, v, cosine = _paint(shape, size1, size2, size3, p1, p2, p3, a1, a2, a3)
+    u, v, cosine = paint(shape, size1, size2, size3, p1, p2, p3, a1, a2, a3)
     return u, v, cosine
 
 
@@ -165,71 +120,26 @@ def cast(
         h2, cx, cy, cz = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
         fo, go = f0 * cx + f1 * cy + f2 * cz, g0 * cx + g1 * cy + g2 * cz
         ho = h0 * cx + h1 * cy + h2 * cz
-        if shape <= _PLANE:
-            far = 0.0 if shape == _PLANE else 1.0
+        if shape <= PLANE:
+            far = 0.0 if shape == PLANE else 1.0
             z = _flat_depth(
                 dx, dy, f0, f1, f2, fo, g0, g1, g2, go, h0, h1, h2, ho, far / size1, far / size2,
-                shape == _ELLIPSE,
+                shape == ELLIPSE,
             )  # fmt: skip
         else:
             a1, a2, a3 = (
                 g0 * dx + g1 * dy + g2, h0 * dx + h1 * dy + h2, f0 * dx + f1 * dy + f2,
             )  # fmt: skip
-            if shape == _BALL:
+            if shape == BALL:
                 rest = cx * cx + cy * cy + cz * cz - size1 * size1
                 z = _ball_depth(dx, dy, cx, cy, cz, rest)
-            elif shape == _BOX:
+            elif shape == BOX:
                 z = _box_depth(a1, a2, a3, go, ho, fo, size1, size2, size3)
             else:
                 z = _cylinder_depth(a1, a2, a3, go, ho, fo, size1, size2)
         if z > _NEAR_M and z < best:
             best, place = z, j
     return best, place
-
-
-@numba.njit(**INLINED)
-def _bilinear(texels: F32, start: int, size: int, u: float, v: float) -> float:
-    """Return the value of a periodic tile at (u, v) texels of its own."""
-    u_floor, v_floor = math.floor(u), math.floor(v)
-    u_part, v_part = u - u_floor, v - v_floor
-    mask = size - 1
-    u0, v0 = int(u_floor) & mask, int(v_floor) & mask
-    u1, row0 = (u0 + 1) & mask, start + v0 * size
-    row1 = start + ((v0 + 1) & mask) * size
-    top = texels[row0 + u0] + (texels[row0 + u1] - texels[row0 + u0]) * u_part
-    bottom = texels[row1 + u0] + (texels[row1 + u1] - texels[row1 + u0]) * u_part
-    level: float = top + (bottom - top) * v_part
-    return level
-
-
-@numba.njit(**INLINED)
-def shade(
-    bodies: F64, texels: F32, starts: I64, n: int, u: float, v: float, footprint: float
-) -> float:
-    """Return the log radiance of body ``n`` at (u, v) meters, blurred to a pixel's footprint.
-
-    Where a pixel covers more than one texel, two levels of the image pyramid are mixed (Williams,
-    SIGGRAPH 1983). ``starts`` [tiles, levels] says where each level begins in ``texels``.
-    """
-    tile, scale = int(bodies[n, 4]), bodies[n, 5]
-    u, v = u * scale + bodies[n, 6], v * scale + bodies[n, 7]
-    size = 1 << (starts.shape[1] - 1)
-    mantissa, exponent = math.frexp(footprint * scale)
-    if exponent < 1:
-        nearest: float = _bilinear(texels, starts[tile, 0], size, u, v)
-        return nearest
-    # Between powers of two straight lines stand in for the logarithm.
-    level, share = exponent - 1, 2.0 * mantissa - 1.0
-    if level > starts.shape[1] - 2:
-        level, share = starts.shape[1] - 2, 1.0
-    shrink = 1.0 / (1 << level)
-    # Texel centers of a coarser level lie between those of the finer one.
-    u, v = (u + 0.5) * shrink - 0.5, (v + 0.5) * shrink - 0.5
-    fine = _bilinear(texels, starts[tile, level], size >> level, u, v)
-    u, v = (u + 0.5) * 0.5 - 0.5, (v + 0.5) * 0.5 - 0.5
-    coarse = _bilinear(texels, starts[tile, level + 1], size >> (level + 1), u, v)
-    mixed: float = fine + (coarse - fine) * share
-    return mixed
 
 
 @numba.njit(**KERNEL)
@@ -258,22 +168,22 @@ def _nearer(
     h2, cx, cy, cz = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
     fo, go = f0 * cx + f1 * cy + f2 * cz, g0 * cx + g1 * cy + g2 * cz
     ho = h0 * cx + h1 * cy + h2 * cz
-    entry, far = float(j), 0.0 if shape == _PLANE else 1.0
-    per_u, per_v, is_round = far / size1, far / size2, shape == _ELLIPSE
-    if shape <= _PLANE:
+    entry, far = float(j), 0.0 if shape == PLANE else 1.0
+    per_u, per_v, is_round = far / size1, far / size2, shape == ELLIPSE
+    if shape <= PLANE:
         for i in range(m):
             depth = _flat_depth(
                 dx[i], dy[i], f0, f1, f2, fo, g0, g1, g2, go, h0, h1, h2, ho, per_u, per_v, is_round
             )
             met = (depth > _NEAR_M) & (depth < z[i])
             z[i], place[i] = depth if met else z[i], entry if met else place[i]
-    elif shape == _BALL:
+    elif shape == BALL:
         rest = cx * cx + cy * cy + cz * cz - size1 * size1
         for i in range(m):
             depth = _ball_depth(dx[i], dy[i], cx, cy, cz, rest)
             met = (depth > _NEAR_M) & (depth < z[i])
             z[i], place[i] = depth if met else z[i], entry if met else place[i]
-    elif shape == _BOX:
+    elif shape == BOX:
         for i in range(m):
             x, y = dx[i], dy[i]
             depth = _box_depth(
@@ -293,33 +203,51 @@ def _nearer(
             z[i], place[i] = depth if met else z[i], entry if met else place[i]
 
 
-@numba.njit(**KERNEL)
-def _painted(
-    frames: F64, s: int, j: int, bodies: F64, n: int, starts: I64, view: F64, m: int, dx: F64,
-    dy: F64, work: F64, hit: F64,
+@numba.njit(**INLINED)
+def _paint_rays(
+    kind: float, frames: F64, s: int, j: int, bodies: F64, n: int, first: float, focal: float,
+    m: int, dx: F64, dy: F64, work: F64, hit: F64,
 ) -> None:  # fmt: skip
-    """Write, for the rays that entry ``j`` is seen along, where its texture is to be read."""
+    """Write where the texture of entry ``j`` is to be read, for the rays along which it is seen."""
     z, place, u, v, start, wide = work[0], work[1], work[2], work[3], work[4], work[5]
     f0, f1, f2, g0 = frames[s, j, 0], frames[s, j, 1], frames[s, j, 2], frames[s, j, 3]
     g1, g2, h0, h1 = frames[s, j, 4], frames[s, j, 5], frames[s, j, 6], frames[s, j, 7]
     h2, cx, cy, cz = frames[s, j, 8], frames[s, j, 9], frames[s, j, 10], frames[s, j, 11]
-    fo, go = f0 * cx + f1 * cy + f2 * cz, g0 * cx + g1 * cy + g2 * cz
-    ho = h0 * cx + h1 * cy + h2 * cz
-    shape, size1, size2, size3 = bodies[n, 0], bodies[n, 1], bodies[n, 2], bodies[n, 3]
-    scale, move_u, move_v = bodies[n, 5], bodies[n, 6], bodies[n, 7]
-    entry, body, first = float(j), float(n), float(starts[int(bodies[n, 4]), 0])
-    coarse = scale * scale / (view[0] * view[0])
+    size1, size2, size3, scale = bodies[n, 1], bodies[n, 2], bodies[n, 3], bodies[n, 5]
+    move_u, move_v, entry, body = bodies[n, 6], bodies[n, 7], float(j), float(n)
+    coarse = scale * scale / (focal * focal)
     for i in range(m):
         mine = place[i] == entry
-        a1 = g0 * dx[i] + g1 * dy[i] + g2
-        a2 = h0 * dx[i] + h1 * dy[i] + h2
-        a3 = f0 * dx[i] + f1 * dy[i] + f2
-        p1, p2, p3 = z[i] * a1 - go, z[i] * a2 - ho, z[i] * a3 - fo
-        across, down, slant = _paint(shape, size1, size2, size3, p1, p2, p3, a1, a2, a3)
-        u[i] = across * scale + move_u if mine else u[i]
-        v[i] = down * scale + move_v if mine else v[i]
-        wide[i] = z[i] * z[i] * coarse / max(slant, _GRAZING) if mine else wide[i]
-        start[i], hit[i] = first if mine else start[i], body if mine else hit[i]
+        x, y, depth = z[i] * dx[i] - cx, z[i] * dy[i] - cy, z[i] - cz
+        across, down, slant = paint(
+            kind, size1, size2, size3, g0 * x + g1 * y + g2 * depth, h0 * x + h1 * y + h2 * depth,
+            f0 * x + f1 * y + f2 * depth, g0 * dx[i] + g1 * dy[i] + g2,
+            h0 * dx[i] + h1 * dy[i] + h2, f0 * dx[i] + f1 * dy[i] + f2,
+        )  # fmt: skip
+        # All is computed before anything is chosen: a choice that spares work is a branch.
+        across, down = across * scale + move_u, down * scale + move_v
+        blur = z[i] * z[i] * coarse / max(slant, _GRAZING)
+        old_u, old_v, old_wide, old_start, old_hit = u[i], v[i], wide[i], start[i], hit[i]
+        u[i], v[i] = across if mine else old_u, down if mine else old_v
+        wide[i], start[i] = blur if mine else old_wide, first if mine else old_start
+        hit[i] = body if mine else old_hit
+
+
+@numba.njit(**KERNEL)
+def _painted(
+    frames: F64, s: int, j: int, bodies: F64, n: int, first: float, focal: float, m: int, dx: F64,
+    dy: F64, work: F64, hit: F64,
+) -> None:  # fmt: skip
+    """Do ``_paint_rays`` in a loop for each kind: with the kind known the compiler vectorizes."""
+    shape = bodies[n, 0]
+    if shape <= PLANE:
+        _paint_rays(PLANE, frames, s, j, bodies, n, first, focal, m, dx, dy, work, hit)
+    elif shape == BALL:
+        _paint_rays(BALL, frames, s, j, bodies, n, first, focal, m, dx, dy, work, hit)
+    elif shape == BOX:
+        _paint_rays(BOX, frames, s, j, bodies, n, first, focal, m, dx, dy, work, hit)
+    else:
+        _paint_rays(CYLINDER, frames, s, j, bodies, n, first, focal, m, dx, dy, work, hit)
 
 
 @numba.njit(**KERNEL)
@@ -338,7 +266,8 @@ def tile_radiance(
     for j in range(count):
         _nearer(frames, s, j, bodies, near[j], m, dx, dy, z, place)
     for j in range(count):
-        _painted(frames, s, j, bodies, near[j], starts, view, m, dx, dy, work, hit)
+        first = float(starts[int(bodies[near[j], 4]), 0])
+        _painted(frames, s, j, bodies, near[j], first, view[0], m, dx, dy, work, hit)
     size = 1 << (starts.shape[1] - 1)
     mask, blurred = size - 1, 0.0
     for i in range(m):
