@@ -1,15 +1,23 @@
-r"""Pixels of an event camera: contrast thresholds, dead time, leak and noise.
+r"""Sensors: contrast thresholds, dead time, bandwidth, leak and noise; and the first engine.
 
 A pixel keeps a reference :math:`R` of its log radiance :math:`L`. Whenever :math:`L` has moved
 away by a threshold it emits an event of that sign and moves :math:`R` by one threshold; between
-two samples :math:`L` is linear, so the event's time is interpolated. After an event the pixel is
-blind for the refractory period and wakes up referenced to what it then sees. :math:`R` leaks
-down, which gives ON events without cause; shot noise adds events of either sign.
+two samples :math:`L` is linear, so the event's time is interpolated (ESIM: Rebecq et al., CoRL
+2018). After an event the pixel is blind for the refractory period and wakes up referenced to what
+it then sees.
 
-Thresholds are drawn once per pixel and camera, :math:`C = \max(0.05, C_0 + \sigma n)`, and every
-pixel starts at a random phase, so that neither the cameras nor the pixels are in step.
+* Thresholds are drawn once per pixel and camera, :math:`C = \max(0.05, C_0 + \sigma n)` (v2e: Hu et
+  al., CVPRW 2021, with 0.01), and every pixel starts at a random phase.
+* Bandwidth: :math:`\dot F = k (L - F)` with :math:`k = 2 \pi f_{3dB} (I + 20) / 275` stands in for
+  :math:`L`, as in v2e; I is the digital number 0 to 255. Solved in closed form for straight pieces.
+* Leak: :math:`R` falls by :math:`C r` per second, with a lognormal spread over the pixels and a
+  jitter drawn anew after each event (v2e draws it for each frame).
+* Shot noise: ON and OFF each at :math:`(r / 2) (1 - 0.75 (I + 20) / 275) C_0 / C` (v2e), as a Poisson
+  process instead of one chance per frame; after such an event the pixel refers to what it sees.
+* Stray and hot pixel events come without cause and leave the pixel as it is.
 
-Reference: the models of ESIM (Rebecq et al., CoRL 2018) and v2e (Hu et al., CVPRW 2021), restated.
+The adaptive engine (``pixels/kernels.py``) does all of this; the first engine, below, knows
+thresholds, dead time, a leak without spread, and stray events.
 """
 
 from collections.abc import Callable

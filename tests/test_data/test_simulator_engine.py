@@ -111,8 +111,8 @@ def test_events_are_those_of_a_dense_simulation(name, sensor):
     view, grid = np.array([60.0, world.sky]), RIG.rays("left").astype(np.float64)
     key = engine.camera_key(1, "left")
     total = matched = astray = pixels = 0
-    busiest = np.argsort(per_pixel(clip.left).ravel())[::-1][:60]
-    for row, col in {divmod(int(n), 61) for n in (*busiest, *range(5, 61 * 43, 97))}:
+    busiest = np.argsort(per_pixel(clip.left).ravel())[::-1][:30]
+    for row, col in {divmod(int(n), 61) for n in (*busiest, *range(5, 61 * 43, 197))}:
         levels = [
             rays.radiance(frames, k, near, near.size, solids, texels, starts, view, *grid[row, col])
             for k in range(times.size)
@@ -130,7 +130,7 @@ def test_events_are_those_of_a_dense_simulation(name, sensor):
         matched += near_in_time
         astray += abs(len(got) - len(expected)) > 2 + 0.05 * len(expected)
         pixels += 1
-    assert total > 60
+    assert total > 40
     # A graze of a thin thing that is shorter than half a pixel may fall between two samples.
     assert astray <= 0.03 * pixels
     assert matched > 0.9 * total
