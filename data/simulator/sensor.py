@@ -12,7 +12,7 @@ it then sees.
   :math:`L`, as in v2e; I is the digital number 0 to 255. Solved in closed form for straight pieces.
 * Leak: :math:`R` falls by :math:`C r` per second, with a lognormal spread over the pixels and a
   jitter drawn anew after each event (v2e draws it for each frame).
-* Shot noise: ON and OFF each at :math:`(r / 2) (1 - 0.75 (I + 20) / 275) C_0 / C` (v2e), as a Poisson
+* Shot noise: ON and OFF each at :math:`(r / 2) (1 - 0.75 (I + 20) / 275) C_0 / C` (v2e), a Poisson
   process instead of one chance per frame; after such an event the pixel refers to what it sees.
 * Stray and hot pixel events come without cause and leave the pixel as it is.
 
