@@ -164,8 +164,9 @@ def prepare_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    torch.set_num_threads(1)
+    # Numba first: starting its threads would set the number of OpenMP's, which torch uses too.
     numba.set_num_threads(1)
+    torch.set_num_threads(1)
     cv2.setNumThreads(0)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
 

@@ -253,6 +253,11 @@ if __name__ == "__main__":
 """
 
 
+def hear_ctrl_c():
+    """Undo what a shell does to a job in the background, whose children ignore the signal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(tmp_path, method, pause=0.01):
     path = tmp_path / "train.py"
     path.write_text(
@@ -261,7 +266,7 @@ def start(tmp_path, method, pause=0.01):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, env=environment,
+        start_new_session=True, env=environment, preexec_fn=hear_ctrl_c,
     )  # fmt: skip
     assert process.stdout.readline() == "batch\n"
     return process

@@ -116,6 +116,8 @@ def test_ctrl_c_leaves_what_is_done(tiny_run, tmp_path):
     process = subprocess.Popen(
         [*map(str, command), "--out", str(tmp_path / "out"), "--step-ms", "1"],
         env=environment, stderr=subprocess.PIPE, text=True,
+        # A shell makes its jobs in the background ignore the signal, and their children too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 100

@@ -73,7 +73,11 @@ BAD_DSEC = {
         "events.h5",
     ),
     "empty": ("events/left/events.h5", lambda path: path.write_bytes(b""), "events.h5"),
-    "no map": ("events/left/rectify_map.h5", Path.unlink, "rectify_map.h5"),
+    "no map, and nothing to make it from": (
+        "events/left/rectify_map.h5",
+        lambda path: (path.unlink(), shutil.rmtree(path.parents[2] / "calibration")),
+        "rectify_map.h5",
+    ),
     "bad calibration": (
         "calibration/cam_to_cam.yaml",
         lambda path: path.write_text("{"),
