@@ -84,7 +84,22 @@ class Recording(Protocol):
             back_us *= 2
 
     def rectify(self, camera: Camera, events: Events) -> Events:
-        """Return the same events at float32 rectified pixels (some may lie outside the image)."""
+        """Return raw events at float32 rectified pixels (some may lie outside the image).
+
+        Those of ``rectify_map``, or the raw ones where there is none.
+
+        Raises:
+            ValueError: events that are rectified already.
+        """
+        if events.x.dtype != np.uint16:
+            raise ValueError("These events are rectified already; rectify takes raw pixels.")
+        pixels = self.rectify_map(camera)
+        if pixels is None:
+            x, y = events.x.astype(np.float32), events.y.astype(np.float32)
+        else:
+            moved = pixels[events.y, events.x]
+            x, y = np.ascontiguousarray(moved[:, 0]), np.ascontiguousarray(moved[:, 1])
+        return Events.trusted(t=events.t, x=x, y=y, p=events.p)
 
     def rectify_map(self, camera: Camera) -> npt.NDArray[np.float32] | None:
         """Return ``[H, W, 2]``, ``map[y, x]`` = rectified ``(x, y)`` of the raw pixel (x, y).

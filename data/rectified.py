@@ -13,26 +13,6 @@ from data.recording import Camera, Recording
 Map = npt.NDArray[np.float32]
 
 
-def apply_map(events: Events, rectify_map: Map | None) -> Events:
-    """Return raw events at float32 pixels: those of the forward map, or the same ones without.
-
-    Args:
-        events: raw events on the sensor.
-        rectify_map: ``[H, W, 2]``, ``map[y, x]`` is the rectified ``(x, y)`` of a raw pixel.
-
-    Raises:
-        ValueError: events that are rectified already.
-    """
-    if events.x.dtype != np.uint16:
-        raise ValueError("These events are rectified already; rectify takes raw pixels.")
-    if rectify_map is None:
-        x, y = events.x.astype(np.float32), events.y.astype(np.float32)
-    else:
-        pixels = rectify_map[events.y, events.x]
-        x, y = np.ascontiguousarray(pixels[:, 0]), np.ascontiguousarray(pixels[:, 1])
-    return Events.trusted(t=events.t, x=x, y=y, p=events.p)
-
-
 class RectifiedRecording(Recording):
     """Another recording with maps and calibration of its own choice.
 
@@ -75,10 +55,6 @@ class RectifiedRecording(Recording):
     def last_events(self, camera: Camera, t_us: int, count: int) -> Events:
         """Return the last ``count`` raw events before ``t_us``."""
         return self._recording.last_events(camera, t_us, count)
-
-    def rectify(self, camera: Camera, events: Events) -> Events:
-        """Return the same events at float32 pixels of the map."""
-        return apply_map(events, self._maps.get(camera))
 
     def rectify_map(self, camera: Camera) -> Map | None:
         """Return the forward map of a camera; do not change it."""

@@ -11,7 +11,7 @@ from data.cameras.columns import CameraEvents, is_possible
 from data.errors import RecordingError
 from data.events import Events
 from data.recording import CAMERAS, Camera, Recording, shared_span
-from data.rectified import Map, apply_map
+from data.rectified import Map
 
 KNOWN_SENSORS = ((128, 128), (240, 180), (346, 260), (640, 480), (1280, 720))
 """Width and height of the usual event cameras, smallest first."""
@@ -78,10 +78,6 @@ class MemoryRecording(Recording):
     def events(self, camera: Camera, t0_us: int, t1_us: int) -> Events:
         """Return the raw events with ``t0_us <= t < t1_us``; empty where there are none."""
         return self._events[camera].window(t0_us, t1_us)
-
-    def rectify(self, camera: Camera, events: Events) -> Events:
-        """Return the same events at float32 pixels: rectified if calibrated, else the raw ones."""
-        return apply_map(events, self._maps.get(camera))
 
     def rectify_map(self, camera: Camera) -> Map | None:
         """Return the forward map of a camera, None without calibration; do not change it."""

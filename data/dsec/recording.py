@@ -88,22 +88,6 @@ class DsecRecording(Recording):
         self._count(camera, outside, t_us)
         return events
 
-    def rectify(self, camera: Camera, events: Events) -> Events:
-        """Return the same events at float32 rectified pixels (some may lie outside the image).
-
-        Raises:
-            ValueError: events that are rectified already.
-        """
-        if events.x.dtype != np.uint16:
-            raise ValueError("These events are rectified already; rectify takes raw pixels.")
-        pixels = self.rectify_map(camera)[events.y, events.x]
-        return Events.trusted(
-            t=events.t,
-            x=np.ascontiguousarray(pixels[:, 0]),
-            y=np.ascontiguousarray(pixels[:, 1]),
-            p=events.p,
-        )
-
     def rectify_map(self, camera: Camera) -> npt.NDArray[np.float32]:
         """Return the forward map ``[H, W, 2]`` of a camera, read once; do not change it."""
         if camera not in self._maps:

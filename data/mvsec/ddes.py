@@ -89,13 +89,6 @@ class DdesRecording(Recording):
         self.dropped[camera] = self._folders[camera].dropped
         return found
 
-    def rectify(self, camera: Camera, events: Events) -> Events:
-        """Return the same pixels as float32: they are rectified already."""
-        del camera
-        return Events.trusted(
-            t=events.t, x=events.x.astype(np.float32), y=events.y.astype(np.float32), p=events.p
-        )
-
     def rectify_map(self, camera: Camera) -> None:
         """Return None: raw pixels are the rectified ones."""
         del camera

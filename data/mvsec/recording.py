@@ -88,21 +88,6 @@ class MvsecRecording(Recording):
         self.dropped[camera] = self._tables[camera].dropped
         return found
 
-    def rectify(self, camera: Camera, events: Events) -> Events:
-        """Return the same events at float32 rectified pixels (some may lie outside the image).
-
-        Raises:
-            ValueError: events that are rectified already.
-        """
-        if events.x.dtype != np.uint16:
-            raise ValueError("These events are rectified already; rectify takes raw pixels.")
-        pixels = self.rectify_map(camera)
-        if pixels is None:
-            x, y = events.x.astype(np.float32), events.y.astype(np.float32)
-        else:
-            x, y = (np.ascontiguousarray(column) for column in pixels[events.y, events.x].T)
-        return Events.trusted(t=events.t, x=x, y=y, p=events.p)
-
     def rectify_map(self, camera: Camera) -> npt.NDArray[np.float32] | None:
         """Return the forward map ``[H, W, 2]`` of a camera, made once; do not change it.
 
