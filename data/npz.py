@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.cameras.calibration import read_geometry
 from data.cameras.columns import CameraEvents, from_columns, is_possible
 from data.cameras.memory import MemoryRecording, choose_size
 from data.errors import RecordingError
@@ -53,13 +52,11 @@ class NpzRecording(MemoryRecording):
         self.name = path.stem
         sources: dict[Camera, Path] = dict.fromkeys(CAMERAS, path)
         size = choose_size(sources, cameras, width, height)
-        geometry = None if calibration is None else read_geometry(calibration, size)
         super().__init__(
             sources=sources,
             cameras=cameras,
             size=size,
-            maps=geometry.maps if geometry else None,
-            calibration=geometry.calibration if geometry else None,
+            calibration=calibration,
             sort=sort,
         )
 

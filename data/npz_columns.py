@@ -5,7 +5,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,30 @@ ARCHIVE_ERRORS: tuple[type[Exception], ...] = (
 
 Column = npt.NDArray[np.int64]
 Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+def load_npz(
+    path: Path, wanted: Container[str] | None = None
+) -> dict[str, npt.NDArray[np.generic]]:
+    """Return the arrays of an archive, pickled ones refused.
+
+    Args:
+        path: the file.
+        wanted: the keys to read, None for all.
+
+    Raises:
+        RecordingError: not an archive, or damaged.
+    """
+    try:
+        # NumPy leaves a file that it opened itself open where the archive is damaged.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files if wanted is None or key in wanted}
+    except ARCHIVE_ERRORS as error:
+        raise RecordingError(
+            f"{path} cannot be read as an .npz archive ({' '.join(str(error).split())}). The file "
+            "is truncated, damaged or of another kind; copy it again, or write it with "
+            "numpy.savez_compressed."
+        ) from error
 
 
 def camera_columns(path: Path, arrays: Arrays, camera: Camera) -> dict[str, Column]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.camera import Calibration
+from data.cameras.calibration import read_geometry
 from data.cameras.columns import CameraEvents, is_possible
 from data.errors import RecordingError
 from data.events import Events
@@ -32,8 +32,7 @@ class MemoryRecording(Recording):
         sources: the file of each camera, for messages.
         cameras: what the files hold.
         size: width and height of each sensor.
-        maps: forward maps to the rectified view, None where the raw pixels stay.
-        calibration: of that view.
+        calibration: calibration file (``data.cameras.calibration``); None leaves the raw pixels.
         sort: bring unsorted events into the order of time, instead of refusing them.
 
     Attributes:
@@ -41,8 +40,8 @@ class MemoryRecording(Recording):
         skipped: parts of each file that are no usable events, counted by what they are.
 
     Raises:
-        RecordingError: unsorted times, a camera without events on its sensor, or two cameras that
-            share no time.
+        RecordingError: unsorted times, a camera without events on its sensor, two cameras that
+            share no time, or a calibration that cannot be used.
     """
 
     def __init__(
@@ -51,18 +50,18 @@ class MemoryRecording(Recording):
         sources: Mapping[Camera, Path],
         cameras: Mapping[Camera, CameraEvents],
         size: Size,
-        maps: Mapping[Camera, Map | None] | None = None,
-        calibration: Calibration | None = None,
+        calibration: str | Path | None = None,
         sort: bool = False,
     ) -> None:
         self.width, self.height = size
-        self.calibration = calibration
+        geometry = None if calibration is None else read_geometry(calibration, size)
+        self.calibration = None if geometry is None else geometry.calibration
         self.disparity_t_us = np.empty(0, np.int64)
         self.dropped: dict[Camera, int] = {}
         self.unsorted: dict[Camera, int] = {}
         self.total: dict[Camera, int] = {c: len(cameras[c]) for c in CAMERAS}
         self.skipped = {c: dict(cameras[c].skipped) for c in CAMERAS}
-        self._maps: dict[Camera, Map | None] = dict(maps or {})
+        self._maps: dict[Camera, Map] = {} if geometry is None else geometry.maps
         self._events: dict[Camera, Events] = {}
         for camera in CAMERAS:
             stored = cameras[camera]

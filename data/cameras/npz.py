@@ -9,16 +9,14 @@ import numpy.typing as npt
 
 from data.cameras.columns import CameraEvents, from_columns, stated_size
 from data.errors import RecordingError
-from data.npz_columns import ARCHIVE_ERRORS, camera_columns
 from data.npz_columns import EXPECTED as EXPECTED_PAIR
+from data.npz_columns import camera_columns, load_npz
 from data.recording import Camera
 
 EXPECTED = (
     "Expected the columns t, x, y, p (whole microseconds and raw pixels) or one table 'events': "
     "N x 4 numbers t_us, x, y, p, or a structured array with these fields"
 )
-
-Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 def read_npz(path: Path, camera: Camera) -> CameraEvents:
@@ -61,24 +59,6 @@ def names_two_cameras(path: Path) -> bool:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return False
     return {"left", "right"} <= keys
-
-
-def load_npz(path: Path) -> Arrays:
-    """Return the arrays of an archive, pickled ones refused.
-
-    Raises:
-        RecordingError: not an archive, or damaged.
-    """
-    try:
-        # NumPy leaves a file that it opened itself open where the archive is damaged.
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except ARCHIVE_ERRORS as error:
-        raise RecordingError(
-            f"{path} cannot be read as an .npz archive ({' '.join(str(error).split())}). The file "
-            "is truncated, damaged or of another kind; copy it again, or write it with "
-            "numpy.savez_compressed."
-        ) from error
 
 
 def _table(path: Path, table: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.generic]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.cameras.calibration import read_geometry, stated_resolution
+from data.cameras.calibration import stated_resolution
 from data.cameras.columns import CameraEvents
 from data.cameras.formats import read_camera
 from data.cameras.hdf5 import holds_two_cameras
@@ -57,13 +57,11 @@ class PairRecording(MemoryRecording):
         if width is None and height is None and not stated and calibration is not None:
             width, height = stated_resolution(calibration) or (None, None)
         size = choose_size(sources, cameras, width, height)
-        geometry = None if calibration is None else read_geometry(calibration, size)
         super().__init__(
             sources=sources,
             cameras=cameras,
             size=size,
-            maps=geometry.maps if geometry else None,
-            calibration=geometry.calibration if geometry else None,
+            calibration=calibration,
             sort=sort,
         )
 
