@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 TESTS = Path(__file__).resolve().parent
@@ -37,6 +38,11 @@ def checked_modules():
 # The numeric tower makes int acceptable where float is annotated, as it is for mypy.
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 install_import_hook(list(checked_modules()), CHECKER)
+
+
+# A test takes long where it compiles a kernel, or where the machine is busy; neither is a fault.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -55,6 +55,11 @@ class Window:
     width: int
     camera: int
 
+    @property
+    def clock(self) -> tuple[int, int]:
+        """Start and length of the window in microseconds."""
+        return int(self.edges[0]), int(self.edges[-1] - self.edges[0])
+
     def whole_pixels(self) -> tuple[U16, U16, I32]:
         """Return ``x``, ``y`` and the table of pixels, as most kernels take them."""
         table = np.empty((0, 0), np.int32)

@@ -50,41 +50,25 @@ def nearest(x: F32, y: F32, width: int, height: int, to_x: U16, to_y: U16) -> No
 
 
 @numba.njit(nogil=True, cache=True)
-def fill_spikes(
-    x: U16, y: U16, p: Bool, table: I32, bounds: I64, first: int, stop: int, width: int,
-    height: int, out: F32,
-) -> None:  # fmt: skip
-    """Set ``out`` [slots, 2, pixels] to 1 where at least one event falls (OFF = 0, ON = 1)."""
-    for slot in range(first, stop):
-        off, on = out[slot, 0], out[slot, 1]
-        off[:] = 0.0
-        on[:] = 0.0
-        for i in range(bounds[slot], bounds[slot + 1]):
-            pixel = _pixel(x[i], y[i], table, width, height)
-            if pixel >= 0:
-                if p[i]:
-                    on[pixel] = 1.0
-                else:
-                    off[pixel] = 1.0
-
-
-@numba.njit(nogil=True, cache=True)
 def fill_counts(
     x: U16, y: U16, p: Bool, table: I32, bounds: I64, first: int, stop: int, width: int,
-    height: int, out: F32,
+    height: int, add: bool, out: F32,
 ) -> None:  # fmt: skip
-    """Count the events of each polarity in ``out`` [slots, 2, pixels] (OFF = 0, ON = 1)."""
+    """Count the events of each polarity in ``out`` [slots, 2, pixels] (OFF = 0, ON = 1).
+
+    Without ``add`` a pixel is 1 where at least one event falls.
+    """
     for slot in range(first, stop):
-        off, on = out[slot, 0], out[slot, 1]
-        off[:] = 0.0
-        on[:] = 0.0
+        out[slot] = 0.0
         for i in range(bounds[slot], bounds[slot + 1]):
             pixel = _pixel(x[i], y[i], table, width, height)
             if pixel >= 0:
-                if p[i]:
-                    on[pixel] += np.float32(1.0)
+                # Not a branch: the next polarity cannot be foreseen.
+                polarity = np.int64(p[i])
+                if add:
+                    out[slot, polarity, pixel] += np.float32(1.0)
                 else:
-                    off[pixel] += np.float32(1.0)
+                    out[slot, polarity, pixel] = np.float32(1.0)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -99,7 +83,7 @@ def fill_sums(
         for i in range(bounds[slot], bounds[slot + 1]):
             pixel = _pixel(x[i], y[i], table, width, height)
             if pixel >= 0:
-                image[pixel] += np.float32(1.0) if p[i] else np.float32(-1.0)
+                image[pixel] += np.float32(np.int64(p[i]) * 2 - 1)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -117,7 +101,7 @@ def fill_last(
         for i in range(bounds[level], bounds[level + 1]):
             pixel = _pixel(x[i], y[i], table, width, height)
             if pixel >= 0:
-                image[pixel] = 1.0 if p[i] else -1.0
+                image[pixel] = np.float32(np.int64(p[i]) * 2 - 1)
         if level + 1 < levels:
             later = out[level + 1]
             for j in range(image.size):
@@ -147,173 +131,8 @@ def fill_surface(
         for i in range(bounds[slot], bounds[slot + 1]):
             pixel = _pixel(x[i], y[i], table, width, height)
             if pixel >= 0:
-                value = np.float32(math.exp((t[i] - edges[slot + 1]) / tau_us))
-                if p[i]:
-                    on[pixel] = value
-                else:
-                    off[pixel] = value
-
-
-@numba.njit(nogil=True, cache=True)
-def fill_voxels(
-    t: I64, x: U16, y: U16, p: Bool, table: I32, bounds: I64, first: int, stop: int, t0_us: int,
-    length_us: int, width: int, height: int, out: F32, pair: F32, tail: F32,
-) -> None:  # fmt: skip
-    """Split ON +1 and OFF -1 linearly between the bins on either side of each event.
-
-    Slot ``k`` lies between the bins ``k`` and ``k + 1`` of ``out`` [bins, pixels]. The two bins are
-    summed in ``pair`` [pixels, 2], where both halves of an event share a cache line; ``pair`` is
-    zero before and after. Writes the bins ``first`` to ``stop - 1``, and what belongs to the
-    bin ``stop`` to ``tail``, because another thread may be writing that bin.
-    """
-    slots = out.shape[0] - 1
-    scale = np.float32(1.0 / length_us)
-    for slot in range(first, stop):
-        begin = slot * length_us
-        for i in range(bounds[slot], bounds[slot + 1]):
-            pixel = _pixel(x[i], y[i], table, width, height)
-            if pixel >= 0:
-                # In integers up to here: the share is exact at the bins, for any clock.
-                late = np.float32((t[i] - t0_us) * slots - begin) * scale
-                sign = np.float32(1.0) if p[i] else np.float32(-1.0)
-                late *= sign
-                pair[pixel, 0] += sign - late
-                pair[pixel, 1] += late
-        image = out[slot]
-        for j in range(image.size):
-            image[j] = pair[j, 0]
-            pair[j, 0] = pair[j, 1]
-            pair[j, 1] = 0.0
-    for j in range(tail.size):
-        tail[j] = pair[j, 0]
-        pair[j, 0] = 0.0
-
-
-@numba.njit(nogil=True, cache=True)
-def add_voxels(
-    t: I64, x: U16, y: U16, p: Bool, table: I32, bounds: I64, first: int, stop: int, t0_us: int,
-    length_us: int, width: int, height: int, out: F32, tail: F32,
-) -> None:  # fmt: skip
-    """Do what ``fill_voxels`` does, faster where events are far fewer than pixels."""
-    slots = out.shape[0] - 1
-    scale = np.float32(1.0 / length_us)
-    out[first:stop] = 0.0
-    tail[:] = 0.0
-    for slot in range(first, stop):
-        begin = slot * length_us
-        early, later = out[slot], (out[slot + 1] if slot + 1 < stop else tail)
-        for i in range(bounds[slot], bounds[slot + 1]):
-            pixel = _pixel(x[i], y[i], table, width, height)
-            if pixel >= 0:
-                late = np.float32((t[i] - t0_us) * slots - begin) * scale
-                sign = np.float32(1.0) if p[i] else np.float32(-1.0)
-                late *= sign
-                early[pixel] += sign - late
-                later[pixel] += late
-
-
-@numba.njit(nogil=True, cache=True, inline="always")
-def _corner(
-    pair: F32,
-    row: np.int64,
-    col: np.int64,
-    width: int,
-    height: int,
-    early: np.float32,
-    late: np.float32,
-    share: np.float32,
-) -> None:
-    """Add a share of an event to one of its four pixels, if that is on the image."""
-    if row >= 0 and col >= 0 and row < height and col < width:
-        pair[row * width + col, 0] += early * share
-        pair[row * width + col, 1] += late * share
-
-
-@numba.njit(nogil=True, cache=True)
-def _splat(
-    t: I64, x: Pixels, y: Pixels, p: Bool, first: int, stop: int, start: int, t0_us: int,
-    begin: int, slots: int, scale: np.float32, width: int, height: int, pair: F32,
-) -> None:  # fmt: skip
-    """Add the events ``first`` to ``stop - 1`` at float coordinates to ``pair`` [pixels, 2].
-
-    ``x`` and ``y`` begin with the event ``start``. The share of the later bin is
-    ``((t - t0) slots - begin) scale``.
-    """
-    one = np.float32(1.0)
-    flat = pair.reshape(-1)
-    for i in range(first, stop):
-        fx, fy = np.float32(x[i - start]), np.float32(y[i - start])
-        # Written so that NaN is outside too.
-        if not (fx > -1.0 and fy > -1.0 and fx < width and fy < height):
-            continue
-        floor_x, floor_y = math.floor(fx), math.floor(fy)
-        col, row = np.int64(floor_x), np.int64(floor_y)
-        right, lower = fx - np.float32(floor_x), fy - np.float32(floor_y)
-        left, upper = one - right, one - lower
-        sign = one if p[i] else -one
-        late = np.float32((t[i] - t0_us) * slots - begin) * scale * sign
-        early = sign - late
-        if row >= 0 and col >= 0 and row + 1 < height and col + 1 < width:
-            # Both columns and both bins are four neighbors in memory.
-            k = 2 * (row * width + col)
-            flat[k] += early * left * upper
-            flat[k + 1] += late * left * upper
-            flat[k + 2] += early * right * upper
-            flat[k + 3] += late * right * upper
-            k += 2 * width
-            flat[k] += early * left * lower
-            flat[k + 1] += late * left * lower
-            flat[k + 2] += early * right * lower
-            flat[k + 3] += late * right * lower
-        else:
-            _corner(pair, row, col, width, height, early, late, left * upper)
-            _corner(pair, row, col + 1, width, height, early, late, right * upper)
-            _corner(pair, row + 1, col, width, height, early, late, left * lower)
-            _corner(pair, row + 1, col + 1, width, height, early, late, right * lower)
-
-
-@numba.njit(nogil=True, cache=True)
-def fill_trilinear(
-    t: I64, x: Pixels, y: Pixels, p: Bool, forward: F32, bounds: I64, first: int, stop: int,
-    t0_us: int, length_us: int, width: int, height: int, out: F32, pair: F32, tail: F32,
-    block: F32,
-) -> None:  # fmt: skip
-    """Split events between two bins and the four pixels around a float coordinate.
-
-    ``forward`` [rows, cols, 2] is the float coordinate of each raw pixel; if it is empty, ``x`` and
-    ``y`` are coordinates themselves. What falls on pixels outside the image is lost. Bins, ``pair``
-    and ``tail`` as in ``fill_voxels``.
-
-    Coordinates are looked up for a ``block`` [2, n] of events before these are added: looking up
-    and adding touch memory at random, and one event at a time each would wait for the other.
-    """
-    slots = out.shape[0] - 1
-    scale = np.float32(1.0 / length_us)
-    for slot in range(first, stop):
-        begin = slot * length_us
-        if forward.size == 0:
-            _splat(t, x, y, p, bounds[slot], bounds[slot + 1], 0, t0_us, begin, slots, scale,
-                   width, height, pair)  # fmt: skip
-        else:
-            for start in range(bounds[slot], bounds[slot + 1], block.shape[1]):
-                stop_at = min(start + block.shape[1], bounds[slot + 1])
-                for i in range(start, stop_at):
-                    row, col = np.int64(y[i]), np.int64(x[i])
-                    if row < forward.shape[0] and col < forward.shape[1]:
-                        block[0, i - start] = forward[row, col, 0]
-                        block[1, i - start] = forward[row, col, 1]
-                    else:
-                        block[0, i - start] = np.nan
-                _splat(t, block[0], block[1], p, start, stop_at, start, t0_us, begin, slots,
-                       scale, width, height, pair)  # fmt: skip
-        image = out[slot]
-        for j in range(image.size):
-            image[j] = pair[j, 0]
-            pair[j, 0] = pair[j, 1]
-            pair[j, 1] = 0.0
-    for j in range(tail.size):
-        tail[j] = pair[j, 0]
-        pair[j, 0] = 0.0
+                value = math.exp((t[i] - edges[slot + 1]) / tau_us)
+                out[slot, np.int64(p[i]), pixel] = np.float32(value)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int64
 
 from data.encode.base import DeviceWindow, Encoding, Window, register
-from data.encode.kernels import F32, I64, fill_counts, fill_spikes, fill_sums
+from data.encode.kernels import F32, I64, fill_counts, fill_sums
 from data.encode.slots import rank_edges
 from data.encode.threads import Stages, split
 
@@ -39,7 +39,7 @@ class Spikes(_Polarities):
     emits_spikes: ClassVar[bool] = True
 
     def _tasks(self, window: Window, out: F32) -> Stages:
-        return _per_slot(fill_spikes, window, out, planes=2)
+        return _per_slot(fill_counts, window, out, 2, False)
 
     def _scatter(self, window: DeviceWindow, steps: int) -> torch.Tensor:
         counts = _count(window, steps * self.bins)
@@ -58,7 +58,7 @@ class Counts(_Polarities):
     name: ClassVar[str] = "counts"
 
     def _tasks(self, window: Window, out: F32) -> Stages:
-        return _per_slot(fill_counts, window, out, planes=2)
+        return _per_slot(fill_counts, window, out, 2, True)
 
     def _scatter(self, window: DeviceWindow, steps: int) -> torch.Tensor:
         return _count(window, steps * self.bins)
@@ -82,7 +82,7 @@ class StackTime(Encoding):
         return self.bins
 
     def _tasks(self, window: Window, out: F32) -> Stages:
-        return _per_slot(fill_sums, window, out, planes=1)
+        return _per_slot(fill_sums, window, out, 1)
 
     def _scatter(self, window: DeviceWindow, steps: int) -> torch.Tensor:
         size = window.height * window.width
@@ -114,7 +114,9 @@ class StackNumber(StackTime):
         return np.concatenate([[t0_us], inner, [t1_us]]).astype(np.int64)
 
 
-def _per_slot(kernel: Callable[..., None], window: Window, out: F32, planes: int) -> Stages:
+def _per_slot(
+    kernel: Callable[..., None], window: Window, out: F32, planes: int, *options: bool
+) -> Stages:
     """Return one stage: parts of the slots, each filled by the kernel."""
     x, y, table = window.whole_pixels()
     size = window.height * window.width
@@ -122,7 +124,7 @@ def _per_slot(kernel: Callable[..., None], window: Window, out: F32, planes: int
     return [
         [
             partial(kernel, x, y, window.p, table, window.bounds, first, stop, window.width,
-                    window.height, grid)
+                    window.height, *options, grid)
             for first, stop in split(window.bounds, planes * size)
         ]
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Voxel grids: polarity split linearly between the neighboring bins (and pixels)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -10,14 +10,16 @@ import torch
 from jaxtyping import Float32
 
 from data.encode.base import DeviceWindow, Encoding, Window, check_sizes, check_window, register
-from data.encode.kernels import F32, add_voxels, fill_sums, fill_trilinear, fill_voxels, normalize
+from data.encode.kernels import F32, I64, fill_sums, normalize
 from data.encode.threads import Stages, Task, kept, split
+from data.encode.voxel_kernels import fill_trilinear, fill_voxels, look_up
 from data.events import Events
 
-BLOCK = 2048
-"""Events whose coordinates are looked up before any is added; their columns fit the L1 cache."""
+MOST_SORTED = 2**19
+"""Events that are sorted at once; a thread keeps 16 bytes for each."""
 
-NO_TAIL = np.empty(0, np.float32)
+BAND_BITS = 15
+"""A band of this many bits of pixels: two bins of it, 256 KiB, fit the L2 cache."""
 
 
 @register
@@ -54,20 +56,20 @@ class Voxel(Encoding):
 
     def _fill(self, window: Window, grid: F32) -> Stages:
         x, y, table = window.whole_pixels()
-        bins, size = grid.shape
-        if bins == 1:
+        if grid.shape[0] == 1:
             return [[partial(fill_sums, x, y, window.p, table, window.bounds, 0, 1, window.width,
                              window.height, grid[:, None])]]  # fmt: skip
-        dense = window.t.size > size
 
         def part(first: int, stop: int, tail: F32) -> None:
-            common = (window.t, x, y, window.p, table, window.bounds, first, stop,
-                      int(window.edges[0]), int(window.edges[-1] - window.edges[0]),
-                      window.width, window.height, grid)  # fmt: skip
-            if dense:
-                fill_voxels(*common, kept("pair", (size, 2)), tail)
-            else:
-                add_voxels(*common, tail)
+            begun = first - 1
+            chosen = kept("chosen", (MOST_SORTED,)).view(np.uint32)
+            ordered = kept("ordered", (MOST_SORTED, 2))
+            for pieces in _groups(window.bounds, first, stop):
+                fill_voxels(
+                    window.t, x, y, window.p, table, pieces, begun, stop, *window.clock,
+                    window.width, window.height, BAND_BITS, grid, tail, chosen, ordered,
+                )  # fmt: skip
+                begun = int(pieces[-1, 0]) + 1
 
         return _parts(window, grid, part)
 
@@ -106,20 +108,30 @@ class VoxelTrilinear(Voxel):
     keeps_near_misses: ClassVar[bool] = True
 
     def _fill(self, window: Window, grid: F32) -> Stages:
-        bins, size = grid.shape
         forward = np.empty((0, 0, 2), np.float32)
         if window.pixels is not None:
             forward = window.pixels.forward
+        # Whole rows, at least one.
+        bits = max(0, (2**BAND_BITS // window.width).bit_length() - 1)
 
         def part(first: int, stop: int, tail: F32) -> None:
-            fill_trilinear(
-                window.t, window.x, window.y, window.p, forward, window.bounds, first, stop,
-                int(window.edges[0]), int(window.edges[-1] - window.edges[0]), window.width,
-                window.height, grid, kept("pair", (size, 2)), tail, kept("block", (2, BLOCK)),
-            )  # fmt: skip
+            begun = first - 1
+            coordinates = kept("coordinates", (2, MOST_SORTED))
+            ordered = kept("ordered", (MOST_SORTED, 4))
+            tiles = kept("tiles", (2, 2**bits + 1, window.width + 2))
+            for pieces in _groups(window.bounds, first, stop):
+                events = slice(pieces[0, 1], pieces[-1, 2])
+                x, y = coordinates[:, : events.stop - events.start]
+                look_up(window.x[events], window.y[events], forward, x, y)
+                fill_trilinear(
+                    window.t, x, y, window.p, pieces, begun, stop, *window.clock, window.width,
+                    window.height, bits, grid, tail, ordered, tiles,
+                )  # fmt: skip
+                begun = int(pieces[-1, 0]) + 1
 
-        if bins == 1:
-            return [[partial(part, 0, 1, NO_TAIL)]]
+        if grid.shape[0] == 1:
+            # One slot, which has no later bin; no event has a share in it.
+            return [[partial(part, 0, 1, kept("later bin", (grid.shape[1],)))]]
         return _parts(window, grid, part)
 
     def _scatter(self, window: DeviceWindow, steps: int) -> torch.Tensor:
@@ -160,12 +172,32 @@ def voxel_grid(
     return grid[:, 0]
 
 
+def _groups(bounds: I64, first: int, stop: int) -> Iterator[I64]:
+    """Yield ``[n, 3]`` pieces of slots, ``slot, first event, stop``, of ``MOST_SORTED`` at most.
+
+    A slot without events is a piece too.
+    """
+    pieces: list[tuple[int, int, int]] = []
+    room = MOST_SORTED
+    for slot in range(first, stop):
+        begin, end = int(bounds[slot]), int(bounds[slot + 1])
+        while True:
+            pieces.append((slot, begin, min(end, begin + room)))
+            room -= pieces[-1][2] - begin
+            begin = pieces[-1][2]
+            if begin == end:
+                break
+            yield np.array(pieces, np.int64)
+            pieces, room = [], MOST_SORTED
+    yield np.array(pieces, np.int64)
+
+
 def _parts(window: Window, grid: F32, part: Callable[[int, int, F32], None]) -> Stages:
     """Return two stages: parts of the slots, and what each part left for the next one's first bin.
 
     The last part writes the last bin itself; the others leave their tails in kept memory.
     """
-    parts = split(window.bounds, 4 * grid.shape[1])
+    parts = split(window.bounds, grid.shape[1] // 3)
     tails = kept(f"tails {window.camera}", (len(parts) - 1, grid.shape[1]))
     fill: list[Task] = []
     join: list[Task] = []

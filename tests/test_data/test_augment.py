@@ -108,7 +108,7 @@ def test_every_augmentation_is_tested_here():
 
 @pytest.mark.parametrize("augmentation", GEOMETRIC + OTHERS, ids=str)
 @given(seed=SEEDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_output_is_valid_reproducible_and_input_untouched(augmentation, seed):
     pair = slow.random_pair(seed)
     before = [a.copy() for a in arrays(pair)]
@@ -139,7 +139,7 @@ def test_empty_windows_and_single_events(augmentation):
 
 @pytest.mark.parametrize("augmentation", IDENTITIES, ids=str)
 @given(seed=SEEDS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_nothing_to_do_is_the_identity(augmentation, seed):
     pair = slow.random_pair(seed)
     assert same(augmentation(pair, np.random.default_rng(seed)), pair)
@@ -159,7 +159,7 @@ def test_nothing_to_do_is_the_identity(augmentation, seed):
     ids=str,
 )
 @given(seed=SEEDS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_geometry_commutes_with_encoding(augmentation, name, seed):
     pair = slow.random_pair(seed)
     before = encoded(augmentation(pair, np.random.default_rng(seed)), name)
@@ -175,7 +175,7 @@ def test_geometry_commutes_with_encoding(augmentation, name, seed):
 
 @pytest.mark.parametrize("augmentation", [*GEOMETRIC, RowJitter(most_rows=0.0)], ids=str)
 @given(seed=SEEDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_disparity_law(augmentation, seed):
     pair = slow.corresponding_pair(seed)
     out = augmentation(pair, np.random.default_rng(seed))
@@ -196,7 +196,7 @@ def test_disparity_law(augmentation, seed):
 
 
 @given(seed=SEEDS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_flipping_twice_is_the_identity_on_pixels(seed):
     rng = np.random.default_rng(0)
     pair = slow.random_pair(seed)
@@ -212,7 +212,7 @@ def test_flipping_twice_is_the_identity_on_pixels(seed):
 
 
 @given(seed=SEEDS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_swapping_twice_restores_what_is_still_known(seed):
     rng = np.random.default_rng(0)
     pair = slow.random_pair(seed)
@@ -254,7 +254,7 @@ def test_far_surface_does_not_shine_through_a_slanted_near_one():
 
 
 @given(seed=SEEDS, scale=st.sampled_from([0.2, 1.0, 4.0]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_mirrored_truth_equals_the_slow_twin(seed, scale):
     pair = slow.random_pair(seed)
     disparity = pair.disparity * np.float32(scale)
@@ -273,7 +273,7 @@ def test_huge_disparities_lie_outside():
 
 
 @given(seed=SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_crop_takes_one_part_of_everything(seed):
     pair = slow.random_pair(seed)
     out = CROP(pair, np.random.default_rng(seed))
@@ -305,7 +305,7 @@ def test_crop_larger_than_the_image_is_refused():
 
 
 @given(seed=SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_row_jitter_moves_the_right_view_by_one_number(seed):
     pair = slow.random_pair(seed)
     out = RowJitter(most_rows=1.5)(pair, np.random.default_rng(seed))
@@ -340,7 +340,7 @@ def test_drop_thins_each_camera_by_its_own_share():
 
 
 @given(seed=SEEDS, sigma=st.sampled_from([0.3, 50.0, 1e4, 1e7]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_time_jitter_keeps_events_order_and_window(seed, sigma):
     pair = slow.random_pair(seed)
     out = TimeJitter(sigma_us=sigma)(pair, np.random.default_rng(seed))
@@ -371,7 +371,7 @@ def test_polarity_noise_flips_a_share_and_nothing_else():
 
 
 @given(seed=SEEDS, off=st.floats(0, 1), on=st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_thinning_equals_the_slow_twin(seed, off, on):
     pair = slow.random_pair(seed, height=5, width=4)
     fast = thinned(pair.left, 5, 4, off, on, np.random.default_rng(seed))
@@ -383,7 +383,7 @@ def test_thinning_equals_the_slow_twin(seed, off, on):
 
 
 @given(share=st.floats(0, 1), seed=SEEDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_thinning_keeps_the_share_of_every_pixel_to_within_one_event(share, seed):
     pair = many(seed, 600, 3, 3)
     out = thinned(pair.left, 3, 3, share, share, np.random.default_rng(seed))

@@ -68,7 +68,7 @@ def rows(events):
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("transform", KEEPING, ids=name)
 @given(seed=SEEDS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_any_transform_gives_valid_events_and_disturbs_nothing(transform, shared, seed):
     pair = slow.random_pair(seed)
     step = TonicTransform(transform=transform, shared=shared)
@@ -93,7 +93,7 @@ def test_any_transform_gives_valid_events_and_disturbs_nothing(transform, shared
 
 
 @given(seed=SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_sub_pixel_places_survive(seed):
     pair = slow.random_pair(seed)
     out = TonicTransform(transform=tt.DropEvent(p=0.4))(pair, np.random.default_rng(seed))

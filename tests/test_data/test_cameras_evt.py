@@ -43,13 +43,11 @@ LONG = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(SHORT)
 def test_evt3_is_what_the_slow_decoder_says(parts):
     assert_as_slow(np.array([kind << 12 | value for kind, value in parts], "<u2"), 3)
 
 
-@settings(deadline=None)
 @given(LONG)
 def test_evt2_is_what_the_slow_decoder_says(parts):
     assert_as_slow(np.array([kind << 28 | value for kind, value in parts], "<u4"), 2)
@@ -82,7 +80,7 @@ events_in_time = st.lists(
 
 
 @pytest.mark.parametrize("evt", CASES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(steps=events_in_time, start=st.integers(0, 2**35))
 def test_times_go_on_over_every_wrap(tmp_path_factory, evt, steps, start):
     t = start + np.cumsum([step[0] for step in steps])

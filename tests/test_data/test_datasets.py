@@ -136,7 +136,7 @@ def test_frames_by_number_meet_without_gap_or_overlap():
     window=st.integers(1, 150_000),
     frames=st.integers(1, 3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_only_whole_windows_count(stamps, window, frames):
     recording = FakeRecording(stamps=tuple(stamps), count=50)
     slack = window // 10
@@ -159,7 +159,7 @@ def test_only_whole_windows_count(stamps, window, frames):
     frames=st.integers(1, 3),
     seed=st.integers(0, 50),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_only_whole_numbers_count(stamps, count, frames, seed):
     recording = FakeRecording(stamps=tuple(stamps), count=100, seed=seed)
     recording.total = {"left": 100, "right": 100}

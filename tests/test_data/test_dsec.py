@@ -107,7 +107,7 @@ def opened(tmp_path_factory):
         yield recording
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.one_of(st.integers(-5_000, 60_000), st.integers(0, 60).map(lambda ms: 1000 * ms)),
     st.one_of(st.integers(-5_000, 60_000), st.integers(0, 60).map(lambda ms: 1000 * ms)),

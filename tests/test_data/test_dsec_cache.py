@@ -59,7 +59,7 @@ def left_h5(sequence):
 # ---- the same events
 
 
-@settings(max_examples=40, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=40, phases=(Phase.explicit, Phase.generate))
 @given(
     st.data(),
     st.sampled_from([0, 7, 999, 4_321_000]),

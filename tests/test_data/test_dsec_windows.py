@@ -29,7 +29,6 @@ from data.recording import Recording
 OFFSET_US = 53_193_302_164
 
 FILES = settings(
-    deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -1,7 +1,10 @@
 """Encodings: shapes, numbers, invariants, errors."""
 
 from dataclasses import FrozenInstanceError, dataclass
+from functools import partial
+from itertools import pairwise
 from typing import ClassVar
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +14,17 @@ from hypothesis import strategies as st
 from reference import encodings as reference
 
 from data import Events
-from data.encode import ENCODINGS, Encoding, PixelMap, Spikes, Voxel, register, threads, voxel_grid
+from data.encode import (
+    ENCODINGS,
+    Encoding,
+    PixelMap,
+    Spikes,
+    Voxel,
+    register,
+    threads,
+    voxel,
+    voxel_grid,
+)
 from data.encode.slots import rank_edges, uniform_edges
 
 WINDOW = {"t0_us": 1_000, "t1_us": 2_000}
@@ -123,7 +136,7 @@ def test_rectified_events_go_to_the_nearest_pixel(name):
 # ---- invariants
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(event_records(), st.integers(1, 6))
 def test_voxel_grid_equals_its_twin_and_keeps_the_sum(events, bins):
     grid = voxel_grid(events, bins=bins, **IMAGE, **WINDOW)
@@ -133,7 +146,7 @@ def test_voxel_grid_equals_its_twin_and_keeps_the_sum(events, bins):
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=event_records(), bins=st.integers(1, 3), steps=st.integers(1, 4))
 def test_every_encoding_equals_its_twin(name, events, bins, steps):
     out = ENCODINGS[name](bins=bins)(events, steps=steps, **IMAGE, **WINDOW)
@@ -143,8 +156,33 @@ def test_every_encoding_equals_its_twin(name, events, bins, steps):
         np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("name", ["voxel", "voxel_trilinear"])
+@settings(max_examples=150)
+@given(
+    events=event_records(),
+    bins=st.integers(1, 6),
+    band_bits=st.integers(0, 4),
+    most=st.integers(1, 12),
+    cuts=st.sets(st.integers(1, 4)),
+)
+def test_voxels_are_the_same_however_they_are_sorted(name, events, bins, band_bits, most, cuts):
+    def parts(bounds, pixels):
+        slots = bounds.size - 1
+        return list(pairwise(sorted({0, slots, *(cut for cut in cuts if cut < slots)})))
+
+    encode = partial(ENCODINGS[name](), events, steps=bins, **IMAGE, **WINDOW)
+    expected = reference.TWINS[name](events, bins=1, steps=bins, **IMAGE, **WINDOW)
+    with (
+        mock.patch.multiple(voxel, BAND_BITS=band_bits, MOST_SORTED=most),
+        mock.patch.object(voxel, "split", parts),
+    ):
+        np.testing.assert_allclose(encode(), expected, atol=2e-5)
+        out = np.full((bins, 1, IMAGE["height"], IMAGE["width"]), np.nan, np.float32)
+        np.testing.assert_array_equal(encode(out=out), encode())
+
+
 @pytest.mark.parametrize("name", ENCODINGS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(left=event_records(), right=event_records(), bins=st.integers(1, 3))
 def test_a_pair_shares_its_slots(name, left, right, bins):
     encoding = ENCODINGS[name](bins=bins)
@@ -158,7 +196,7 @@ def test_a_pair_shares_its_slots(name, left, right, bins):
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(left=event_records(), right=event_records(), steps=st.integers(1, 3))
 def test_tensors_on_a_device_give_the_same(name, left, right, steps):
     encoding = ENCODINGS[name](bins=2)
@@ -169,7 +207,7 @@ def test_tensors_on_a_device_give_the_same(name, left, right, steps):
 
 
 @pytest.mark.parametrize("name", ["voxel", "voxel_trilinear"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=event_records())
 def test_normalized_voxels_have_mean_zero_and_deviation_one(name, events):
     plain, normal = ENCODINGS[name](bins=2), ENCODINGS[name](bins=2, normalize=True)
@@ -186,7 +224,7 @@ def test_normalized_voxels_have_mean_zero_and_deviation_one(name, events):
     np.testing.assert_allclose(same, out, atol=1e-3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(event_records())
 def test_trilinear_keeps_the_share_on_the_image(events):
     out = ENCODINGS["voxel_trilinear"](bins=3)(events, steps=1, **IMAGE, **WINDOW)
@@ -200,7 +238,7 @@ def test_trilinear_keeps_the_share_on_the_image(events):
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(events=event_records(), data=st.data())
 def test_rectifying_on_the_way_equals_rectifying_first(name, events, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -286,7 +324,7 @@ def test_rank_edges_are_the_ranked_times(cameras, ranks):
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(events=event_records())
 def test_negating_the_polarity_swaps_on_and_off(name, events):
     encode = ENCODINGS[name](bins=2)

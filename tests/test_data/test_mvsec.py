@@ -118,7 +118,7 @@ def test_everything_comes_back_exactly(folder, scene):
                 recording.disparity(index)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.integers(0, 2**32 * 10**6), min_size=1, max_size=50))
 def test_whole_microseconds_survive_seconds_in_float64(times):
     stored = np.array(times, np.int64) / 1e6
@@ -136,7 +136,7 @@ def test_depth_becomes_disparity_by_the_law_and_nothing_else():
 # ---- windows
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.one_of(st.integers(-5_000, 320_000), st.integers(0, 45).map(lambda k: 7_000 * k)),
     st.one_of(st.integers(-5_000, 320_000), st.just(100_000), st.just(100_001)),
@@ -145,7 +145,7 @@ def test_any_window_equals_a_slice_of_all(opened, a, b):
     same(opened.events("left", OFFSET_US + a, OFFSET_US + b), small_scene(1)["left"].window(a, b))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     count=st.integers(1, 400),
@@ -270,7 +270,7 @@ def test_rows_outside_the_sensor_are_dropped_and_counted_once(folder, scene, sma
         assert recording.total["left"] == 3_000
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12))
 def test_intervals_count_every_number_once(ranges):
     intervals, known = Intervals(), set()

@@ -90,7 +90,7 @@ def test_what_the_recording_says(converted):
         np.testing.assert_array_equal(same.x, events.x)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(-60_000, 320_000), st.integers(-60_000, 320_000))
 def test_windows_span_files_and_hold_every_event_once(converted, all_stored, a, b):
     _, place = converted

@@ -85,7 +85,7 @@ def expected_mask(native, rows, protocol, index):
 # ---- numbers
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     index=st.integers(0, 5),
     sparse=st.booleans(),

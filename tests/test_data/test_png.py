@@ -31,7 +31,7 @@ def test_numbers_come_back_exactly(tmp_path, dtype, shape):
     np.testing.assert_array_equal(found, image)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_changed_byte_is_noticed(data):
     content = bytearray(encoded(grey(np.random.default_rng(1), np.uint8)))

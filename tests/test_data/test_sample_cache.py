@@ -75,7 +75,7 @@ SPARSE = st.one_of(st.just(0.0), st.sampled_from([1.0, -1.0, 0.5, 3.25, 254.0, -
     ),
     spread=st.integers(1, 900),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_packing_gives_back_every_bit(array, spread):
     flat = np.zeros(array.size * spread, array.dtype)
     flat[::spread] = array.reshape(-1)
@@ -169,7 +169,7 @@ def test_files_give_back_the_sample(compression):
 
 
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), cut=st.floats(0, 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_damage_is_noticed(where, bit, cut):
     content = encode(random_sample(), "name")
     flipped = bytearray(content)

@@ -28,7 +28,7 @@ def still(*bodies, texture=None, motion=None):
     return Scene(bodies=bodies, textures=tile[None], motion=motion or Motion())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**31),
     refractory=st.sampled_from([0.0, 50.0, 900.0, 5000.0]),

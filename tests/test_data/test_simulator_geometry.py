@@ -34,7 +34,7 @@ def world(*bodies, motion=None, textures=FLAT_TILE):
     return Scene(bodies=bodies, textures=textures, motion=motion or Motion())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31), st.sampled_from(["BALL", "BOX", "CYLINDER"]))
 def test_solids_are_hit_where_walking_along_the_ray_enters_them(seed, shape):
     rng = np.random.default_rng(seed)
@@ -288,7 +288,7 @@ def test_far_texture_does_not_flicker():
     assert 0.01 * tile.std() < seen.std() < 0.25 * tile.std()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31))
 def test_repeating_tiles_repeat_and_do_not_jump(seed):
     tile = repeating_tile(np.random.default_rng(seed))

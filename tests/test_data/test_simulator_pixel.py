@@ -42,7 +42,7 @@ def play(sensor, times, levels, where=7, pixel=None, room=100_000):
     return out_t[:count], (out_id[:count] & 1).astype(bool)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**31),
     refractory=st.sampled_from([0.0, 1.0, 500.0, 5000.0]),
@@ -76,13 +76,13 @@ def test_it_equals_its_plain_twin(
     assert got_p.tolist() == [p for _, p in twin.events]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**24), st.integers(0, 2**40))
 def test_draws_are_those_of_splitmix(key, pixel, index):
     assert k.draw(key, pixel, index) == slow_draw(key, pixel, index)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.floats(-20, 20))
 def test_the_exponential_is_that_of_the_library(x):
     near = 3e-14 if abs(x) < 3 else 1e-7

@@ -38,7 +38,7 @@ def test_every_encoding_ends_a_tonic_pipeline(name):
     assert out.any()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 60), st.integers(0, 1_000))
 def test_it_equals_the_encoding_itself(count, seed):
     array = structured(count, seed)

@@ -119,7 +119,7 @@ def test_every_rule_is_tested():
         rule("linear")(RULES["linear"])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     length=st.integers(1, 12), kernel=st.integers(1, 5), stride=st.integers(1, 4),
     padding=st.integers(0, 4), dilation=st.integers(1, 3),
@@ -131,7 +131,7 @@ def test_fan_sums_to_the_taps_on_the_input(length, kernel, stride, padding, dila
     assert fan.tolist() == [taps.count(i) for i in range(length)]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), rate=st.sampled_from([0.0, 0.1, 0.5, 1.0]))
 def test_counts_add_over_disjoint_spikes_and_batches(seed, rate):
     generator = torch.Generator().manual_seed(seed)

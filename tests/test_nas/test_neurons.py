@@ -151,7 +151,7 @@ def test_kernel_knows_every_surrogate(name):
     assert_same(both(LIF, params, {"temperature": (50,)}, x, []))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     steps=st.integers(1, 6),
     neurons=st.sampled_from([1, 2, 7, 2047, 2048, 4097, 70_001]),

@@ -27,7 +27,7 @@ event = st.tuples(st.integers(-50, 50), st.integers(0, 6), st.integers(0, 5), st
 blocks = st.lists(st.lists(event, max_size=12), max_size=5)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(blocks, st.booleans())
 def test_counts_are_those_of_the_slow_twin(parts, ordered):
     if ordered:
