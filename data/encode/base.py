@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float32, Int64
 
 from data.encode.kernels import F32, I32, I64, U16, Bool, Pixels, nearest
+from data.encode.lent import lend
 from data.encode.pixels import PixelMap
 from data.encode.slots import uniform_edges
 from data.encode.threads import Stages, run
@@ -331,7 +332,7 @@ def check_sizes(**sizes: int) -> None:
 
 def _output(out: F32 | None, shape: tuple[int, ...]) -> F32:
     if out is None:
-        return np.empty(shape, np.float32)
+        return lend(shape)
     if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
         raise ValueError(
             f"out must be a contiguous float32 array {shape}, got {out.dtype} {out.shape}."

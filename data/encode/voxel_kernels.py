@@ -82,11 +82,12 @@ def fill_voxels(
             if reached < slot + 1:
                 later[low:high] = _ZERO
                 reached = slot + 1
-            while k < places[n, band]:
-                j, share = indices[k, 0], ordered[k, 1]
+            end = places[n, band]
+            for i in range(k, end):
+                j, share = indices[i, 0], ordered[i, 1]
                 early[j] += math.copysign(_ONE, share) - share
                 later[j] += share
-                k += np.uint64(1)
+            k = end
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

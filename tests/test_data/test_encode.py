@@ -1,5 +1,6 @@
 """Encodings: shapes, numbers, invariants, errors."""
 
+import gc
 from dataclasses import FrozenInstanceError, dataclass
 from functools import partial
 from itertools import pairwise
@@ -25,6 +26,7 @@ from data.encode import (
     voxel,
     voxel_grid,
 )
+from data.encode.lent import lend
 from data.encode.slots import rank_edges, uniform_edges
 
 WINDOW = {"t0_us": 1_000, "t1_us": 2_000}
@@ -426,3 +428,33 @@ def test_what_cannot_be_written_or_rectified_twice_is_refused():
         encode(events, steps=2, **IMAGE, t0_us=0, t1_us=2**61)
     with pytest.raises(ValueError, match="at most 65535"):
         encode(events, steps=2, height=3, width=70_000, **WINDOW)
+
+
+def test_memory_of_a_result_is_lent_again_only_when_no_view_is_left():
+    shape = (3, 1, 512, 512)
+    first = lend(shape)
+    address = first.ctypes.data
+    first[:] = 7
+    view, tensor = first[1:][:, :, 2], torch.from_numpy(first)[2]
+    del first
+    assert lend(shape).ctypes.data != address
+    del view
+    assert lend(shape).ctypes.data != address
+    assert tensor.eq(7).all()
+    del tensor
+    gc.collect()
+    taken = [lend(shape) for _ in range(8)]
+    assert address in {array.ctypes.data for array in taken}
+    assert len({array.ctypes.data for array in taken}) == 8
+
+
+def test_windows_after_each_other_do_not_share_memory():
+    rng = np.random.default_rng(0)
+    columns = rng.integers(0, 700, (2, 4_000))
+    events = make(np.sort(rng.integers(1_000, 2_000, 4_000)), *columns, rng.random(4_000) < 0.5)
+    size = {"steps": 2, "height": 700, "width": 700, **WINDOW}
+    held = [Voxel()(events, **size) for _ in range(4)]
+    out = np.full_like(held[0], np.nan)
+    Voxel()(events, out=out, **size)
+    for grid in held:
+        np.testing.assert_array_equal(grid, out)
