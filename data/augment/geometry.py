@@ -1,5 +1,6 @@
 """Augmentations of where events lie: crop, flip, swap of the cameras, misaligned rows."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,12 +82,8 @@ class Crop(GeometricAugmentation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerticalFlip(GeometricAugmentation):
-    """Both views upside down; disparities stay. Twice is the identity on pixels.
-
-    Attributes:
-        probability: of a flip.
-    """
+class _Sometimes(GeometricAugmentation, ABC):
+    """A change that is made with a probability."""
 
     probability: float = 0.5
 
@@ -95,9 +92,31 @@ class VerticalFlip(GeometricAugmentation):
         check_share("probability", self.probability)
 
     def __call__(self, pair: StereoEvents, rng: np.random.Generator) -> StereoEvents:
-        """Return the window, perhaps upside down; see ``Augmentation.__call__``."""
-        if rng.random() >= self.probability:
-            return pair
+        """Return the window, perhaps changed; see ``Augmentation.__call__``."""
+        return self._changed(pair) if rng.random() < self.probability else pair
+
+    def on_sample(self, sample: StereoSample, rng: np.random.Generator) -> StereoSample:
+        """Return an encoded sample, perhaps changed."""
+        return self._changed_sample(sample) if rng.random() < self.probability else sample
+
+    @abstractmethod
+    def _changed(self, pair: StereoEvents) -> StereoEvents:
+        """Return the changed window."""
+
+    @abstractmethod
+    def _changed_sample(self, sample: StereoSample) -> StereoSample:
+        """Return the changed sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerticalFlip(_Sometimes):
+    """Both views upside down; disparities stay. Twice is the identity on pixels.
+
+    Attributes:
+        probability: of a flip.
+    """
+
+    def _changed(self, pair: StereoEvents) -> StereoEvents:
         left, right = (
             Events.trusted(t=e.t, x=e.x, y=_moved(_places(e)[1], -1, pair.height - 1), p=e.p)
             for e in (pair.left, pair.right)
@@ -110,10 +129,7 @@ class VerticalFlip(GeometricAugmentation):
             valid=np.ascontiguousarray(pair.valid[::-1]),
         )
 
-    def on_sample(self, sample: StereoSample, rng: np.random.Generator) -> StereoSample:
-        """Return an encoded sample, perhaps upside down."""
-        if rng.random() >= self.probability:
-            return sample
+    def _changed_sample(self, sample: StereoSample) -> StereoSample:
         return replace(
             sample,
             left=sample.left.flip(-2),
@@ -124,7 +140,7 @@ class VerticalFlip(GeometricAugmentation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwapCameras(GeometricAugmentation):
+class SwapCameras(_Sometimes):
     """The mirror image of the scene: the mirrored right view becomes the left one and vice versa.
 
     With ``x' = W - 1 - x`` in both views, ``x'_left - x'_right = x_left - x_right``, so disparities
@@ -136,16 +152,7 @@ class SwapCameras(GeometricAugmentation):
         probability: of a swap.
     """
 
-    probability: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Refuse a probability outside 0 to 1."""
-        check_share("probability", self.probability)
-
-    def __call__(self, pair: StereoEvents, rng: np.random.Generator) -> StereoEvents:
-        """Return the window, perhaps mirrored; see ``Augmentation.__call__``."""
-        if rng.random() >= self.probability:
-            return pair
+    def _changed(self, pair: StereoEvents) -> StereoEvents:
         left, right = (
             Events.trusted(t=e.t, x=_moved(_places(e)[0], -1, pair.width - 1), y=e.y, p=e.p)
             for e in (pair.right, pair.left)
@@ -153,10 +160,7 @@ class SwapCameras(GeometricAugmentation):
         disparity, valid = mirrored_truth(pair.disparity, pair.valid)
         return replace(pair, left=left, right=right, disparity=disparity, valid=valid)
 
-    def on_sample(self, sample: StereoSample, rng: np.random.Generator) -> StereoSample:
-        """Return an encoded sample, perhaps mirrored."""
-        if rng.random() >= self.probability:
-            return sample
+    def _changed_sample(self, sample: StereoSample) -> StereoSample:
         disparity, valid = mirrored_truth(sample.disparity.numpy(), sample.valid.numpy())
         return replace(
             sample,

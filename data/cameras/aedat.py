@@ -1,7 +1,8 @@
 """iniVation's AEDAT4 files, through the ``aedat`` package that Tonic uses too.
 
-Install it with ``pip install 'stereo[aedat]'``. The older ``.aedat`` (versions 2 and 3) hold
-addresses whose meaning depends on the camera; they are refused with a sentence.
+Install it with ``pip install '.[aedat]'`` in the folder of this project. The older ``.aedat``
+(versions 2 and 3) hold addresses whose meaning depends on the camera; they are refused with a
+sentence.
 """
 
 import itertools
@@ -84,7 +85,7 @@ def _decode(path: Path, target: Path) -> dict[str, Any]:
     if "missing" in answer:
         raise RecordingError(
             f"{path} is an AEDAT4 file, for which the package 'aedat' is needed. Install it with "
-            "pip install 'stereo[aedat]'."
+            "pip install '.[aedat]' in the folder of this project."
         )
     if "error" in answer:
         raise RecordingError(

@@ -14,21 +14,11 @@ import numpy as np
 
 from data.cameras.columns import CameraEvents, Read, from_readers, stated_size
 from data.errors import RecordingError
+from data.hdf5 import HDF5_FAULTS
 from data.recording import CAMERAS, Camera
 
 PLACES = ("prophesee/{camera}", "{camera}", "{camera}/events", "events/{camera}", "/", "events")
 """Where the events of a camera may lie; places that name the camera come first."""
-
-HDF5_ERRORS: tuple[type[Exception], ...] = (
-    OSError,
-    RuntimeError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    MemoryError,
-)
-"""What h5py raises on damaged files."""
 
 MOST_PER_BYTE = 64
 """Events per byte of a file; beyond it a damaged length would be filled with zeros for hours."""
@@ -52,7 +42,7 @@ def read_hdf5(path: Path, camera: Camera) -> CameraEvents:
             return _read(path, file, camera)
     except RecordingError:
         raise
-    except HDF5_ERRORS as error:
+    except HDF5_FAULTS as error:
         raise RecordingError(
             f"{path} cannot be read as HDF5 ({' '.join(str(error).split())}). The file is "
             f"truncated, damaged ({path.stat().st_size} bytes) or needs a filter that is not "
@@ -66,7 +56,7 @@ def holds_two_cameras(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return all(_find(file, named, camera) is not None for camera in CAMERAS)
-    except HDF5_ERRORS:
+    except HDF5_FAULTS:
         return False
 
 

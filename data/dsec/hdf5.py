@@ -11,6 +11,7 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers the Blosc filter with h5py)
 
 from data.errors import RecordingError
+from data.hdf5 import HDF5_FAULTS, chunk_bytes, is_complete
 
 LARGEST_RATIO = 4096
 """Bytes that one stored byte may stand for. Events reach 3 to 10, equal events some 1000."""
@@ -29,7 +30,7 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except RecordingError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+    except HDF5_FAULTS as error:
         size = f"{path.stat().st_size} bytes" if path.is_file() else "gone by now"
         reason = " ".join(str(error).split())
         raise RecordingError(
@@ -63,14 +64,7 @@ def check_written(path: Path, dataset: h5py.Dataset) -> None:
             f"{dataset.name} in {path} keeps its values in other files. Expected all data in one "
             "file; copy it with h5repack."
         )
-    if dataset.chunks is None:
-        missing = dataset.size > 0 and dataset.id.get_storage_size() < claimed
-    else:
-        needed = 1
-        for length, chunk in zip(dataset.shape, dataset.chunks, strict=True):
-            needed *= -(-length // chunk)
-        missing = dataset.id.get_num_chunks() < needed
-    if missing:
+    if not is_complete(dataset):
         raise RecordingError(
             f"Parts of {dataset.name} in {path} were never written. Its writer did not finish; "
             "copy or download the file again."
@@ -79,9 +73,4 @@ def check_written(path: Path, dataset: h5py.Dataset) -> None:
 
 def cache_bytes_for(dataset: h5py.Dataset, least: int) -> int:
     """Return the cache that holds at least one chunk of a dataset, up to a limit."""
-    if dataset.chunks is None:
-        return least
-    chunk = dataset.dtype.itemsize
-    for length in dataset.chunks:
-        chunk *= length
-    return max(least, min(int(chunk), LARGEST_CACHE_BYTES))
+    return max(least, min(chunk_bytes(dataset), LARGEST_CACHE_BYTES))

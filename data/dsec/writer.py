@@ -1,6 +1,5 @@
 """Writer of one sequence in DSEC's own layout, as its published loaders expect it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from data.dsec.stamps import Submission
 from data.dsec.truth import DISPARITY_SCALE
 from data.errors import RecordingError
 from data.events import Events
-from data.recording import GENERATED_MARK, Camera
+from data.recording import Camera
+from data.writing import check_events, check_truth, write_mark
 
 FRAMES_PER_TRUTH = 2
 """Frames come at 20 Hz and ground truth at 10 Hz, and its images are numbered by frame."""
@@ -72,8 +72,9 @@ def write_dsec(
     """
     events: dict[Camera, Events] = {"left": left, "right": right}
     for camera, record in events.items():
-        _check_events(camera, record, width, height)
-    _check_truth(disparity, disparity_t_us, width, height)
+        check_events(camera, record, width, height, "DSEC")
+        _check_times(camera, record)
+    check_truth(disparity, disparity_t_us, width, height, (2**16 - 1) / DISPARITY_SCALE)
     _check_frames(disparity_t_us, image_t_us, submission)
     with new_folder(Path(path)) as folder:
         for camera, record in events.items():
@@ -94,9 +95,7 @@ def write_dsec(
         if submission is not None:
             absolute = replace(submission, t_us=submission.t_us + t_offset_us)
             (folder / f"{Path(path).name}.csv").write_text(absolute.to_csv())
-        if generated is not None:
-            text = json.dumps(generated, indent=1) + "\n"
-            (folder / GENERATED_MARK).write_text(text, encoding="utf-8")
+        write_mark(folder, generated)
 
 
 def ms_to_idx(t_us: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
@@ -156,43 +155,12 @@ def _compression() -> hdf5plugin.Blosc:
     return hdf5plugin.Blosc(cname="zstd", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE)
 
 
-def _check_events(camera: Camera, events: Events, width: int, height: int) -> None:
-    """Refuse events that the layout cannot hold."""
-    if events.x.dtype != np.uint16:
-        raise RecordingError(f"The {camera} events are rectified. DSEC stores raw pixels (uint16).")
+def _check_times(camera: Camera, events: Events) -> None:
+    """Refuse times that the layout cannot hold."""
     if len(events) and (events.t[0] < 0 or events.t[-1] >= 2**32):
         raise RecordingError(
             f"The {camera} events run from {events.t[0]} to {events.t[-1]} us. DSEC stores times "
             "from 0 to 2**32 - 1 us; subtract the start and give it as t_offset_us."
-        )
-    if len(events.inside(width, height)) != len(events):
-        raise RecordingError(
-            f"Some {camera} events lie outside the {width} x {height} sensor. Drop them first, "
-            "with Events.inside."
-        )
-
-
-def _check_truth(
-    disparity: npt.NDArray[np.float32],
-    stamps: npt.NDArray[np.int64],
-    width: int,
-    height: int,
-) -> None:
-    """Refuse ground truth that the layout cannot hold."""
-    expected = (stamps.size, height, width)
-    if disparity.shape != expected:
-        raise RecordingError(
-            f"The disparity has shape {disparity.shape}. Expected {expected}: one image of the "
-            "sensor's size for each stamp."
-        )
-    if (np.diff(stamps) <= 0).any():
-        raise RecordingError("The stamps of the ground truth must increase.")
-    largest = (2**16 - 1) / DISPARITY_SCALE
-    # Written so that NaN fails too.
-    if not ((disparity >= 0) & (disparity <= largest)).all():
-        raise RecordingError(
-            f"The disparity must lie between 0 (none) and {largest} pixels, got "
-            f"{disparity.min()} to {disparity.max()}."
         )
 
 

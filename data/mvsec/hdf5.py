@@ -12,18 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import RecordingError
+from data.hdf5 import HDF5_FAULTS, chunk_bytes, is_complete
 
 CHUNK_CACHE = 8 << 20
 """Bytes of chunks that HDF5 keeps decompressed; neighboring windows share them."""
 
 LARGEST_CHUNK = 1 << 28
 """Bytes; a chunk is decompressed whole, so a larger one would break the bound on memory."""
-
-# What h5py and HDF5 were seen to raise for damaged files: each of these, depending on the byte.
-FAULTS = (
-    OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError,
-    AttributeError, NotImplementedError, IndexError,
-)  # fmt: skip
 
 
 class Hdf5File:
@@ -54,7 +49,7 @@ class Hdf5File:
         except RecordingError:
             self.close()
             raise
-        except FAULTS as error:
+        except HDF5_FAULTS as error:
             self.close()
             size = self.path.stat().st_size if self.path.is_file() else 0
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -83,7 +78,7 @@ class Hdf5File:
         self._kept = {}
         file, self._file = self._file, None
         if file is not None and self._process == os.getpid():
-            with suppress(*FAULTS):  # a damaged file may fail to close, too
+            with suppress(*HDF5_FAULTS):  # a damaged file may fail to close, too
                 file.close()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -102,25 +97,15 @@ def check_complete(path: Path, dataset: h5py.Dataset) -> None:
     Raises:
         RecordingError: missing chunks, or chunks too large to be read one by one.
     """
-    bytes_claimed = dataset.size * dataset.dtype.itemsize
-    if dataset.is_virtual or dataset.external or bytes_claimed == 0:
+    if dataset.is_virtual or dataset.external:
         return
-    if dataset.chunks is None:
-        complete = dataset.id.get_storage_size() >= bytes_claimed
-    else:
-        chunk_bytes = dataset.dtype.itemsize
-        expected = 1
-        for side, chunk in zip(dataset.shape, dataset.chunks, strict=True):
-            expected *= -(-side // chunk)
-            chunk_bytes *= chunk
-        if chunk_bytes > LARGEST_CHUNK:
-            raise RecordingError(
-                f"{dataset.name} in {path} is stored in chunks of {chunk_bytes:,} bytes, each of "
-                "which must be read whole. Write it again in smaller chunks, for example with "
-                "h5repack."
-            )
-        complete = dataset.id.get_num_chunks() >= expected
-    if not complete:
+    if chunk_bytes(dataset) > LARGEST_CHUNK:
+        raise RecordingError(
+            f"{dataset.name} in {path} is stored in chunks of {chunk_bytes(dataset):,} bytes, each "
+            "of which must be read whole. Write it again in smaller chunks, for example with "
+            "h5repack."
+        )
+    if not is_complete(dataset):
         raise RecordingError(
             f"{dataset.name} in {path} claims {dataset.shape} numbers, but parts of it were never "
             "written. Copy or download the file again."

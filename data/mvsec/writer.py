@@ -1,6 +1,5 @@
 """Writer of one sequence in MVSEC's own layout, as its published loaders expect it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,14 @@ from data.mvsec.constants import FOCAL_TIMES_BASELINE, scene_of
 from data.mvsec.depth import IMAGES, STAMPS
 from data.mvsec.files import DATA_END, TRUTH_END
 from data.mvsec.splits import SPLIT_FILE, Split
-from data.recording import CAMERAS, GENERATED_MARK, Camera
+from data.recording import CAMERAS, Camera
+from data.writing import check_events, check_truth, write_mark
 
 CHUNK_ROWS = 1 << 14
 """Events per HDF5 chunk (512 kB before compression)."""
+
+LARGEST_DISPARITY = float(np.finfo(np.float32).max)
+"""Pixels; stored as depth, any finite one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,8 +89,9 @@ def write_mvsec(
     _check_name(sequence)
     events: dict[Camera, Events] = {"left": left, "right": right}
     for camera, record in events.items():
-        _check_events(camera, record, width, height, t_offset_us)
-    _check_truth(disparity, disparity_t_us, width, height)
+        check_events(camera, record, width, height, "MVSEC")
+        _check_times(camera, record, t_offset_us)
+    check_truth(disparity, disparity_t_us, width, height, LARGEST_DISPARITY)
     scene = scene_of(sequence)
     with new_folder(Path(path)) as folder:
         with h5py.File(folder / f"{sequence}{DATA_END}", "w") as file:
@@ -108,9 +112,7 @@ def write_mvsec(
             write_maps(place, scene, camera, pixels)
         if split is not None:
             split.save(folder / f"{sequence}{SPLIT_FILE}")
-        if generated is not None:
-            text = json.dumps(generated, indent=1) + "\n"
-            (folder / GENERATED_MARK).write_text(text, encoding="utf-8")
+        write_mark(folder, generated)
 
 
 def _write_events(file: h5py.File, camera: Camera, events: Events, t_offset_us: int) -> None:
@@ -175,14 +177,8 @@ def _check_name(sequence: str) -> None:
         )
 
 
-def _check_events(
-    camera: Camera, events: Events, width: int, height: int, t_offset_us: int
-) -> None:
-    """Refuse events that the layout cannot hold."""
-    if events.x.dtype != np.uint16:
-        raise RecordingError(
-            f"The {camera} events are rectified. MVSEC stores raw pixels (uint16)."
-        )
+def _check_times(camera: Camera, events: Events, t_offset_us: int) -> None:
+    """Refuse times that the layout cannot hold."""
     if len(events) == 0:
         raise RecordingError(f"There are no {camera} events. MVSEC's readers need both cameras.")
     ends = int(events.t[0]) + t_offset_us, int(events.t[-1]) + t_offset_us
@@ -191,28 +187,3 @@ def _check_events(
             f"The {camera} events run from {ends[0]} to {ends[1]} us. MVSEC stores unix seconds, 0 "
             "to 2**32; choose another t_offset_us."
         )
-    if len(events.inside(width, height)) != len(events):
-        raise RecordingError(
-            f"Some {camera} events lie outside the {width} x {height} sensor. Drop them first, "
-            "with Events.inside."
-        )
-
-
-def _check_truth(
-    disparity: npt.NDArray[np.float32],
-    stamps: npt.NDArray[np.int64],
-    width: int,
-    height: int,
-) -> None:
-    """Refuse ground truth that the layout cannot hold."""
-    expected = (stamps.size, height, width)
-    if disparity.shape != expected:
-        raise RecordingError(
-            f"The disparity has shape {disparity.shape}. Expected {expected}: one image of the "
-            "sensor's size for each stamp."
-        )
-    if (np.diff(stamps) <= 0).any():
-        raise RecordingError("The stamps of the ground truth must increase.")
-    # Written so that NaN fails too.
-    if not ((disparity >= 0) & (disparity < np.inf)).all():
-        raise RecordingError("The disparity must be 0 (none) or positive and finite.")

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 
 from data.camera import Calibration, FisheyeLens
-from data.errors import RecordingError
 from data.mvsec.splits import Part, Split
 from data.mvsec.writer import write_mvsec
 from data.recording import Camera
 from data.simulator.pictures import PictureFolder
 from data.simulator.rig import Rig
 from data.simulator.scene import rotation
-from data.simulator.take import Progress, Take, outcome
+from data.simulator.take import Progress, Take, record
 
 DEPTH_PERIOD_US = 50_000
 """MVSEC's depth comes at 20 Hz."""
@@ -90,21 +89,16 @@ def simulate_mvsec(
         scene=scene, seed=seed, duration_s=duration_s, width=width, height=height, sensor=sensor,
         pictures=pictures, dense=dense,
     )  # fmt: skip
-    if out.exists():
-        raise RecordingError(f"{out} exists already; choose another folder or remove it first.")
     rig = mvsec_rig(width, height)
-    clip = take.play(rig, DEPTH_PERIOD_US, progress)
     sequence = f"generated_{scene.replace('-', '_')}1"
     lenses = {c: lens for c, lens in (rig.lenses or {}).items() if isinstance(lens, FisheyeLens)}
-    write_mvsec(
-        out, sequence=sequence, left=clip.left, right=clip.right, lenses=lenses,
-        calibration=rig.calibration, disparity=clip.disparity,
-        disparity_t_us=clip.disparity_t_us, t_offset_us=T_OFFSET_US, width=width, height=height,
-        split=short_split(sequence, clip.disparity_t_us.size),
-        generated=take.settings | outcome(clip),
-    )  # fmt: skip
-    done = outcome(clip)
-    return {**done["events"], "steps": done["steps"]}
+
+    def write(path: Path, **content: Any) -> None:
+        split = short_split(sequence, content["disparity_t_us"].size)
+        write_mvsec(path, sequence=sequence, lenses=lenses, t_offset_us=T_OFFSET_US, split=split,
+                    **content)  # fmt: skip
+
+    return record(take, out, rig, DEPTH_PERIOD_US, write, progress)
 
 
 def short_split(sequence: str, count: int) -> Split | None:

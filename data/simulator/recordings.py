@@ -1,5 +1,6 @@
 """Generated recordings in true DSEC layout, and the built-in one."""
 
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from data.recording import Camera
 from data.simulator.pictures import PictureFolder
 from data.simulator.rig import Rig
 from data.simulator.scene import rotation
-from data.simulator.take import Progress, Take, outcome
+from data.simulator.take import Progress, Take, record
 
 DISPARITY_PERIOD_US = 100_000
 T_OFFSET_US = 53_200_000_000
@@ -86,18 +87,9 @@ def simulate_dsec(
         scene=scene, seed=seed, duration_s=duration_s, width=width, height=height, sensor=sensor,
         pictures=pictures, dense=dense,
     )  # fmt: skip
-    if out.exists():
-        raise RecordingError(f"{out} exists already; choose another folder or remove it first.")
     rig = dsec_rig(width, height)
-    clip = take.play(rig, DISPARITY_PERIOD_US, progress)
-    write_dsec(
-        out, left=clip.left, right=clip.right, lenses=rig.lenses or {},
-        calibration=rig.calibration, disparity=clip.disparity,
-        disparity_t_us=clip.disparity_t_us, t_offset_us=T_OFFSET_US, width=width, height=height,
-        generated=take.settings | outcome(clip),
-    )  # fmt: skip
-    done = outcome(clip)
-    return {**done["events"], "steps": done["steps"]}
+    write = partial(write_dsec, lenses=rig.lenses or {}, t_offset_us=T_OFFSET_US)
+    return record(take, out, rig, DISPARITY_PERIOD_US, write, progress)
 
 
 def builtin_recording(progress: Progress | None = None) -> Path:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,3 +103,39 @@ def outcome(clip: Clip) -> dict[str, Any]:
         "events": {"left": len(clip.left), "right": len(clip.right)},
         "steps": None if clip.steps is None else asdict(clip.steps),
     }
+
+
+def record(
+    take: Take,
+    out: Path,
+    rig: Rig,
+    truth_period_us: int,
+    write: Callable[..., None],
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Simulate a take and write it.
+
+    Args:
+        take: what to simulate.
+        out: folder to write; must not exist.
+        rig: the cameras.
+        truth_period_us: from one ground truth to the next.
+        write: writer of the layout; gets ``out`` and, by name, what every layout needs.
+        progress: called with the share done, 0 to 1.
+
+    Returns:
+        ``{"left": events, "right": events, "steps": how finely time was sampled}``.
+
+    Raises:
+        RecordingError: ``out`` exists, or the take cannot be played.
+    """
+    if out.exists():
+        raise RecordingError(f"{out} exists already; choose another folder or remove it first.")
+    clip = take.play(rig, truth_period_us, progress)
+    done = outcome(clip)
+    write(
+        out, left=clip.left, right=clip.right, calibration=rig.calibration,
+        disparity=clip.disparity, disparity_t_us=clip.disparity_t_us, width=take.width,
+        height=take.height, generated=take.settings | done,
+    )  # fmt: skip
+    return {**done["events"], "steps": done["steps"]}

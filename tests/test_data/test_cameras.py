@@ -147,7 +147,7 @@ def test_aedat4_without_the_package(real_data, monkeypatch, tmp_path):
     (tmp_path / "aedat.py").write_text("raise ModuleNotFoundError('No module named aedat')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     path = real_data / "reader_samples" / "sample.aedat4"
-    refuse(lambda: read_camera(path, "left"), r"pip install 'stereo\[aedat\]'")
+    refuse(lambda: read_camera(path, "left"), r"pip install '\.\[aedat\]'")
 
 
 # ---- two cameras
