@@ -19,9 +19,15 @@ from nas.neurons.steps import (
     CurrentLIFParams,
     LIFParams,
     State,
+    alif_membrane,
+    alif_settle,
     alif_step,
     current_lif_step,
+    current_membrane,
+    current_settle,
     integrator_step,
+    lif_membrane,
+    lif_settle,
     lif_step,
     scan,
 )  # fmt: skip
@@ -48,6 +54,8 @@ class Neuron(nn.Module):
     emits_spikes: ClassVar[bool] = True
     params_type: ClassVar[type[LIFParams]] = LIFParams
     step: ClassVar[Callable[..., Any]]
+    membrane: ClassVar[Callable[..., Any]]
+    settle: ClassVar[Callable[..., Any]]
     states: ClassVar[tuple[str, ...]] = ("membrane",)
     """What the state is made of, in the order of the step's state."""
 
@@ -141,6 +149,8 @@ class LIF(Neuron):
     """
 
     step = staticmethod(lif_step)
+    membrane = staticmethod(lif_membrane)
+    settle = staticmethod(lif_settle)
 
 
 class IF(LIF):
@@ -187,6 +197,8 @@ class ALIF(Neuron):
 
     params_type = ALIFParams
     step = staticmethod(alif_step)
+    membrane = staticmethod(alif_membrane)
+    settle = staticmethod(alif_settle)
     states = ("membrane", "adaptation")
 
 
@@ -195,6 +207,8 @@ class CurrentLIF(Neuron):
 
     params_type = CurrentLIFParams
     step = staticmethod(current_lif_step)
+    membrane = staticmethod(current_membrane)
+    settle = staticmethod(current_settle)
     states = ("membrane", "current")
 
 

@@ -101,8 +101,9 @@ def lif_step(x: Tensor, state: Tensor | None, params: LIFParams) -> tuple[Tensor
     Reference: SpikeDHS (Che et al., NeurIPS 2022), d = 0.2 and V_th = 0.5, hard reset.
     """
     v = torch.zeros_like(x) if state is None else state
-    u = _leak(v, x, params)
-    return _fire(u, _constant(params.threshold, x), params)
+    u, threshold, _ = lif_membrane(x, v, None, params)
+    spikes = heaviside(u - threshold, params.surrogate)
+    return spikes, lif_settle(u, threshold, spikes, None, params)[0]
 
 
 def alif_step(
@@ -130,10 +131,9 @@ def alif_step(
     Reference: Bellec et al., NeurIPS 2018; beta = 0.07 and rho = exp(-1 / 0.87) as in SpikingEDN.
     """
     v, a = state or (torch.zeros_like(x), torch.zeros_like(x))
-    u = _leak(v, x, params)
-    threshold = _constant(params.threshold, x) + _constant(params.adaptation, x) * a
-    spikes, v = _fire(u, threshold, params)
-    return spikes, (v, _constant(params.adaptation_decay, x) * a + spikes)
+    u, threshold, _ = alif_membrane(x, v, a, params)
+    spikes = heaviside(u - threshold, params.surrogate)
+    return spikes, alif_settle(u, threshold, spikes, a, params)
 
 
 def current_lif_step(
@@ -159,10 +159,9 @@ def current_lif_step(
     Reference: Gerstner and Kistler, Spiking Neuron Models, 2002, section 4.1.
     """
     v, i = state or (torch.zeros_like(x), torch.zeros_like(x))
-    i = _constant(params.current_decay, x) * i + x
-    u = _leak(v, i, params)
-    spikes, v = _fire(u, _constant(params.threshold, x), params)
-    return spikes, (v, i)
+    u, threshold, i = current_membrane(x, v, i, params)
+    spikes = heaviside(u - threshold, params.surrogate)
+    return spikes, current_settle(u, threshold, spikes, i, params)
 
 
 def integrator_step(x: Tensor, state: Tensor | None, params: LIFParams) -> tuple[Tensor, Tensor]:
@@ -176,6 +175,55 @@ def integrator_step(x: Tensor, state: Tensor | None, params: LIFParams) -> tuple
     """
     v = _leak(torch.zeros_like(x) if state is None else state, x, params)
     return v, v
+
+
+# The two halves of each step, before and after firing, over which neuron types are mixed
+# (`nas.temporal`): (x, v, further state) -> u, threshold, further state; then -> v, further state.
+
+
+def lif_membrane(
+    x: Tensor, v: Tensor, more: None, params: LIFParams
+) -> tuple[Tensor, Tensor, None]:
+    """Return membrane before firing and threshold of ``lif_step``."""
+    return _leak(v, x, params), _constant(params.threshold, x), more
+
+
+def lif_settle(
+    u: Tensor, threshold: Tensor, spikes: Tensor, more: None, params: LIFParams
+) -> tuple[Tensor, None]:
+    """Return the membrane after firing of ``lif_step``."""
+    return _reset(u, threshold, spikes, params), more
+
+
+def alif_membrane(
+    x: Tensor, v: Tensor, a: Tensor, params: ALIFParams
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return membrane before firing, threshold and adaptation of ``alif_step``."""
+    threshold = _constant(params.threshold, x) + _constant(params.adaptation, x) * a
+    return _leak(v, x, params), threshold, a
+
+
+def alif_settle(
+    u: Tensor, threshold: Tensor, spikes: Tensor, a: Tensor, params: ALIFParams
+) -> tuple[Tensor, Tensor]:
+    """Return membrane and adaptation after firing of ``alif_step``."""
+    a = _constant(params.adaptation_decay, u) * a + spikes
+    return _reset(u, threshold, spikes, params), a
+
+
+def current_membrane(
+    x: Tensor, v: Tensor, i: Tensor, params: CurrentLIFParams
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return membrane before firing, threshold and synaptic current of ``current_lif_step``."""
+    i = _constant(params.current_decay, x) * i + x
+    return _leak(v, i, params), _constant(params.threshold, x), i
+
+
+def current_settle(
+    u: Tensor, threshold: Tensor, spikes: Tensor, i: Tensor, params: CurrentLIFParams
+) -> tuple[Tensor, Tensor]:
+    """Return membrane and synaptic current after firing of ``current_lif_step``."""
+    return _reset(u, threshold, spikes, params), i
 
 
 def scan(step: Step, x: Tensor, state: State, params: LIFParams) -> tuple[Tensor, State]:
@@ -202,12 +250,11 @@ def _leak(v: Tensor, x: Tensor, params: LIFParams) -> Tensor:
     return d * v + ((1 - d) * x if params.scale_input else x)
 
 
-def _fire(u: Tensor, threshold: Tensor, params: LIFParams) -> tuple[Tensor, Tensor]:
-    """Return spikes and the membrane after the reset."""
-    spikes = heaviside(u - threshold, params.surrogate)
+def _reset(u: Tensor, threshold: Tensor, spikes: Tensor, params: LIFParams) -> Tensor:
+    """Return the membrane after the reset."""
     by = spikes.detach() if params.detach_reset else spikes
     if params.reset == "hard":
-        return spikes, u * (1 - by)
+        return u * (1 - by)
     if params.reset == "soft":
-        return spikes, u - threshold * by
-    return spikes, u
+        return u - threshold * by
+    return u
