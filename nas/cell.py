@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from nas.dims import level_size, resize
 from nas.genotype import Node, Part
-from nas.neurons import NEURONS, LIFParams
 from nas.ops import OPS
-from nas.surrogate import Dspike
 
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -29,15 +27,13 @@ class Fire(nn.Module):
     Args:
         edges: operations, one per input.
         node: neuron and constants; its edges are not read.
+        dimension: of the space, 2 or 3.
     """
 
-    def __init__(self, edges: list[nn.Module], node: Node) -> None:
+    def __init__(self, edges: list[nn.Module], node: Node, dimension: int = 2) -> None:
         super().__init__()
         self.edges = nn.ModuleList(edges)
-        params = LIFParams(
-            decay=node.decay, threshold=node.threshold, surrogate=Dspike(node.temperature)
-        )
-        self.neuron = NEURONS[node.neuron](params)
+        self.neuron = node.build(dimension)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return ``[T, B, C, *S]`` spikes from one input ``[T, B, C_i, *S]`` per edge.
@@ -83,7 +79,7 @@ class Cell(nn.Module):
         self.nodes = nn.ModuleList()
         for index, node in enumerate(nodes):
             edges = [OPS[e.op](dimension, width[e.source], channels) for e in node.edges]
-            self.nodes.append(Fire(edges, node))
+            self.nodes.append(Fire(edges, node, dimension))
             width[f"node{index}"] = channels
 
     def forward(self, before: Tensor, previous: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -115,9 +111,9 @@ class CellPath(nn.Module):
         self.path = part.path
         before = previous = inputs
         self.cells = nn.ModuleList()
-        for level in part.path:
+        for layer, level in enumerate(part.path):
             width = channels * 2**level
-            cell = Cell(part.nodes, part.dimension, width, (before, previous), outputs)
+            cell = Cell(part.cell(layer), part.dimension, width, (before, previous), outputs)
             self.cells.append(cell)
             before, previous = previous, outputs * width
         self.out_channels = previous

@@ -7,15 +7,21 @@ order; each node adds the currents of its edges and fires once.
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 from nas.errors import GenotypeError
-from nas.neurons import NEURONS
+from nas.neurons import NEURONS, LIFParams
+from nas.neurons.learned import RANGES
 from nas.ops import OPS
+from nas.surrogate import Dspike
 
 VERSION = 1
 LEVELS = 4
@@ -35,32 +41,90 @@ class Edge:
             raise GenotypeError(f"Unknown operation {self.op!r}; known: {', '.join(sorted(OPS))}.")
 
 
+Constant = float | tuple[float, ...]
+"""One value for a node, or one per channel."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Node:
-    """One node of a cell: its edges and its neuron.
+class Dynamics:
+    """How one node fires: its neuron and the constants of it.
 
     Attributes:
-        edges: at least one.
         neuron: name in ``NEURONS``; an analog name makes the node analog.
         decay: share of the membrane that survives a time step.
         threshold: firing threshold.
         temperature: of the Dspike surrogate.
+        constants: further ones by name, such as ``current_decay``; those of the type unless given.
+    """
+
+    neuron: str = "lif"
+    decay: Constant = 0.2
+    threshold: Constant = 0.5
+    temperature: Constant = 3.0
+    constants: Mapping[str, Constant] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no neuron has; lists, as JSON has them, become tuples."""
+        if self.neuron not in NEURONS:
+            raise GenotypeError(
+                f"Unknown neuron {self.neuron!r}; known: {', '.join(sorted(NEURONS))}."
+            )
+        for name in ("decay", "threshold", "temperature"):
+            object.__setattr__(self, name, _checked(name, getattr(self, name)))
+        checked = {name: _checked(name, value) for name, value in dict(self.constants).items()}
+        object.__setattr__(self, "constants", checked)
+        self.build()
+
+    @property
+    def channels(self) -> set[int]:
+        """Numbers of channels of the constants that are given per channel."""
+        values = (self.decay, self.threshold, self.temperature, *self.constants.values())
+        return {len(value) for value in values if isinstance(value, tuple)}
+
+    def build(self, dimension: int = 2) -> nn.Module:
+        """Return the neuron.
+
+        Args:
+            dimension: of the space, 2 or 3; 0 for signals ``[T, B, C]``.
+
+        Raises:
+            GenotypeError: a constant that the neuron does not have, or outside its range.
+        """
+
+        def constant(value: Constant) -> float | Tensor:
+            if isinstance(value, float):
+                return value
+            return torch.tensor(value).reshape(-1, *(1 for _ in range(dimension)))
+
+        try:
+            params = LIFParams(
+                decay=constant(self.decay),
+                threshold=constant(self.threshold),
+                surrogate=Dspike(constant(self.temperature)),
+            )
+            more = {name: constant(value) for name, value in self.constants.items()}
+            return NEURONS[self.neuron](params, **more)
+        except (TypeError, ValueError) as error:
+            raise GenotypeError(
+                f"No neuron {self.neuron!r} with these constants: {error}"
+            ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node(Dynamics):
+    """One node of a cell: its edges and its neuron.
+
+    Attributes:
+        edges: at least one.
     """
 
     edges: tuple[Edge, ...]
-    neuron: str = "lif"
-    decay: float = 0.2
-    threshold: float = 0.5
-    temperature: float = 3.0
 
     def __post_init__(self) -> None:
         """Refuse a node that computes nothing."""
         if not self.edges:
             raise GenotypeError("Every node of a cell needs at least one edge.")
-        if self.neuron not in NEURONS:
-            raise GenotypeError(
-                f"Unknown neuron {self.neuron!r}; known: {', '.join(sorted(NEURONS))}."
-            )
+        super().__post_init__()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +135,14 @@ class Part:
         dimension: 2 for images, 3 for cost volumes.
         path: level of each layer, 0 (finest) to 3; neighbors differ by at most one.
         nodes: the cell.
+        dynamics: of each layer, of each of its nodes, in place of the cell's own; empty where all
+            layers fire alike. Constants per channel stand here, as layers differ in width.
     """
 
     dimension: int
     path: tuple[int, ...]
     nodes: tuple[Node, ...]
+    dynamics: tuple[tuple[Dynamics, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Check the path and that every edge starts at something computed earlier."""
@@ -88,6 +155,16 @@ class Part:
         steps = zip(self.path, self.path[1:], strict=False)
         if any(abs(here - there) > 1 for here, there in steps):
             raise GenotypeError(f"Neighboring layers differ by at most one level: {self.path}.")
+        shape = [len(self.nodes)] * len(self.path)
+        if self.dynamics and [len(layer) for layer in self.dynamics] != shape:
+            raise GenotypeError(
+                f"Dynamics are given for {[len(layer) for layer in self.dynamics]} nodes of each "
+                f"layer; expected {shape}."
+            )
+        if any(node.channels for node in self.nodes):
+            raise GenotypeError(
+                "Constants per channel belong to one layer: give them in the part's dynamics."
+            )
         for index, node in enumerate(self.nodes):
             known = (*CELL_INPUTS, *(f"node{earlier}" for earlier in range(index)))
             for edge in node.edges:
@@ -95,6 +172,13 @@ class Part:
                     raise GenotypeError(
                         f"node{index} has an edge from {edge.source!r}; possible: {list(known)}."
                     )
+
+    def cell(self, layer: int) -> tuple[Node, ...]:
+        """Return the nodes of one layer, with its own dynamics."""
+        if not self.dynamics:
+            return self.nodes
+        own = [{f.name: getattr(d, f.name) for f in fields(Dynamics)} for d in self.dynamics[layer]]
+        return tuple(replace(node, **d) for node, d in zip(self.nodes, own, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,11 +249,35 @@ class Genotype:
                 lines.append(f"  x1/{2**level:<2}{row}")
             for index, node in enumerate(part.nodes):
                 edges = " + ".join(f"{edge.op}({edge.source})" for edge in node.edges)
-                lines.append(
-                    f"  node{index} = {node.neuron}[decay {node.decay:g}, threshold "
-                    f"{node.threshold:g}, b {node.temperature:g}]( {edges} )"
-                )
+                lines.append(f"  node{index} = {_drawn(node)}( {edges} )")
+            for layer, own in enumerate(part.dynamics):
+                lines.append(f"  layer {layer}: " + ", ".join(_drawn(node) for node in own))
         return "\n".join(lines)
+
+
+def _checked(name: str, value: Any) -> Constant:
+    """Return a constant as a number or a tuple of numbers."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+        raise GenotypeError(f"{name} is a number, or one per channel; got {value!r}.")
+    numbers = tuple(float(v) for v in values)
+    low, high = RANGES.get(name, (-math.inf, math.inf))
+    least = 1e-6 if name == "temperature" else low  # without slope nothing is learned
+    if any(not (math.isfinite(v) and least <= v <= high) for v in numbers):
+        raise GenotypeError(f"{name} lies between {least:g} and {high:g}, got {value!r}.")
+    return numbers if isinstance(value, list | tuple) else numbers[0]
+
+
+def _drawn(node: Dynamics) -> str:
+    """Return a neuron and its constants in short; of many values the smallest and the largest."""
+
+    def short(value: Constant) -> str:
+        ends = sorted({min(value), max(value)}) if isinstance(value, tuple) else [value]
+        return "..".join(f"{end:.4g}" for end in ends)
+
+    named = {"decay": node.decay, "threshold": node.threshold, "b": node.temperature}
+    named |= node.constants
+    return f"{node.neuron}[" + ", ".join(f"{k} {short(v)}" for k, v in named.items()) + "]"
 
 
 def _part(document: Mapping[str, Any]) -> Part:
@@ -177,4 +285,10 @@ def _part(document: Mapping[str, Any]) -> Part:
         Node(**{**node, "edges": tuple(Edge(**edge) for edge in node["edges"])})
         for node in document["nodes"]
     )
-    return Part(dimension=document["dimension"], path=tuple(document["path"]), nodes=nodes)
+    dynamics = tuple(
+        tuple(Dynamics(**own) for own in layer) for layer in document.get("dynamics", ())
+    )
+    return Part(
+        dimension=document["dimension"], path=tuple(document["path"]), nodes=nodes,
+        dynamics=dynamics,
+    )  # fmt: skip

@@ -24,7 +24,7 @@ class Learned(nn.Module):
     steps are relative where the constant is close to a border, and no clamping is needed.
 
     Args:
-        value: where it starts.
+        value: where it starts, of ``shape`` or one for all.
         shape: of the values, which must broadcast against ``[C, ...]``: ``()`` one for the layer,
             ``(C, 1, 1)`` per channel of images, ``(C, H, W)`` per neuron.
         low: lower end, not included.
@@ -34,17 +34,19 @@ class Learned(nn.Module):
         ValueError: a start that is not inside.
     """
 
-    def __init__(self, value: float, shape: tuple[int, ...], low: float, high: float) -> None:
+    def __init__(
+        self, value: float | Tensor, shape: tuple[int, ...], low: float, high: float
+    ) -> None:
         super().__init__()
-        if not low < value < high:
+        start = torch.as_tensor(value, dtype=torch.float64).detach()
+        if not ((low < start) & (start < high)).all():
             raise ValueError(f"A learned constant starts between {low} and {high}, got {value}.")
         self.low, self.high = low, high
         if math.isinf(high):
-            raw = math.log(value - low)
+            raw = torch.log(start - low)
         else:
-            share = (value - low) / (high - low)
-            raw = math.log(share / (1.0 - share))
-        self.raw = nn.Parameter(torch.full(shape, raw))
+            raw = torch.logit((start - low) / (high - low))
+        self.raw = nn.Parameter(raw.float().expand(shape or start.shape).clone())
 
     def forward(self) -> Tensor:
         """Return the values, of the shape given."""
@@ -73,6 +75,6 @@ def learned_constants(
     if unknown:
         raise ValueError(f"No such constants: {unknown}. This neuron has {sorted(values)}.")
     return nn.ModuleDict(
-        {name: Learned(float(values[name]), tuple(shape), *RANGES[name])
+        {name: Learned(values[name], tuple(shape), *RANGES[name])
          for name, shape in learn.items()}
     )  # fmt: skip

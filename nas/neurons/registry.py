@@ -18,20 +18,20 @@ from nas.neurons.modules import (
 )
 from nas.neurons.steps import LIFParams
 
-Maker = Callable[[LIFParams], nn.Module]
+Maker = Callable[..., nn.Module]
 
 
 def _from_node(kind: type[Neuron], **fixed: object) -> Maker:
     """Return what makes a neuron of a type with the constants of a node.
 
-    Decay, threshold and surrogate are the node's; the rest is the type's own.
+    Decay, threshold and surrogate are the node's; the rest is the type's own unless named.
     """
 
-    def make(params: LIFParams) -> nn.Module:
+    def make(params: LIFParams, **named: object) -> nn.Module:
         own = kind.default()
         values = {f.name: getattr(own, f.name) for f in fields(own)}
         values |= {name: getattr(params, name) for name in ("decay", "threshold", "surrogate")}
-        return kind(type(own)(**(values | fixed)))
+        return kind(type(own)(**(values | named | fixed)))
 
     return make
 
@@ -46,4 +46,7 @@ NEURONS: dict[str, Maker] = {
     "integrator": _from_node(Integrator),
     "relu": lambda _: Analog(),
 }
-"""Each takes the constants of its node. To add a neuron, add a step, a module and a line here."""
+"""Each takes the constants of its node, and by name those that only some types have.
+
+To add a neuron, add a step, a module and a line here.
+"""
