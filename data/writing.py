@@ -60,7 +60,7 @@ def check_truth(
     # Written so that NaN fails too.
     if not ((disparity >= 0) & (disparity <= largest)).all():
         raise RecordingError(
-            f"The disparity must lie between 0 (none) and {largest:g} pixels, got "
+            f"The disparity must be 0 (none) or positive, at most {largest:g} pixels, got "
             f"{disparity.min()} to {disparity.max()}."
         )
 

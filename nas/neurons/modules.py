@@ -72,18 +72,33 @@ class Neuron(nn.Module):
         self.params = self.default() if params is None else params
         self.backend = backend
         self.learned = learned_constants(learn or {}, _constants(self.params))
+        self.temperature: Tensor | None
+        self.register_buffer("temperature", None)
 
     @classmethod
     def default(cls) -> LIFParams:
         """Return the constants of the type."""
         return cls.params_type()
 
+    def set_temperature(self, value: float | Tensor) -> None:
+        """Give the surrogate another temperature; from now on it is part of the state dict.
+
+        Raises:
+            ValueError: the temperature is learned, or not positive and finite.
+        """
+        if "temperature" in self.learned:
+            raise ValueError("This neuron learns its temperature by gradient; it cannot be set.")
+        found = torch.as_tensor(value, dtype=torch.float32).detach().clone()
+        if not ((found > 0) & torch.isfinite(found)).all():
+            raise ValueError(f"A temperature is positive and finite, got {value}.")
+        self.temperature = found
+
     def constants(self) -> LIFParams:
-        """Return the constants as they are now, learned ones included."""
-        if not self.learned:
+        """Return the constants as they are now, learned and searched ones included."""
+        if not self.learned and self.temperature is None:
             return self.params
         now = {name: constant() for name, constant in self.learned.items()}
-        temperature = now.pop("temperature", None)
+        temperature = now.pop("temperature", self.temperature)
         if temperature is not None:
             now["surrogate"] = replace(self.params.surrogate, temperature=temperature)
         return replace(self.params, **now)
@@ -97,7 +112,10 @@ class Neuron(nn.Module):
 
         A stream is scanned window by window with the state handed on.
         """
-        params = self.constants()
+        return self.run(x, state, self.constants())
+
+    def run(self, x: Tensor, state: State, params: LIFParams) -> tuple[Tensor, State]:
+        """Return what ``scan`` returns, with other constants."""
         if self._fuses(x, params):
             return self._fused(x, state, params)
         if self.backend == "kernel":
@@ -106,6 +124,15 @@ class Neuron(nn.Module):
                 f"sample's shape; got {x.dtype} on {x.device}. Use backend='auto'."
             )
         return scan(type(self).step, x, state, params)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *rest: Any, **named: Any
+    ) -> None:
+        """Make room for a searched temperature, which a neuron has only after a search."""
+        found = state_dict.get(f"{prefix}temperature")
+        if found is not None and self.temperature is None:
+            self.temperature = torch.ones_like(found)
+        super()._load_from_state_dict(state_dict, prefix, *rest, **named)
 
     def _fuses(self, x: Tensor, params: LIFParams) -> bool:
         """Whether the kernel computes this."""

@@ -238,7 +238,10 @@ def test_events_that_do_not_fit(tmp_path, pair, change, message):
     [
         ({"disparity": np.zeros((2, 48, 64), np.float32)}, r"shape \(2, 48, 64\). Expected \(3,"),
         ({"disparity_t_us": np.array([0, 5, 5])}, "must increase"),
-        ({"disparity": np.full((3, 48, 64), -1, np.float32)}, r"between 0 .* got -1\.0 to"),
+        (
+            {"disparity": np.full((3, 48, 64), -1, np.float32)},
+            r"0 .none. or positive.* got -1\.0 to",
+        ),
         ({"disparity": np.full((3, 48, 64), 256, np.float32)}, r"got 256\.0 to 256"),
         ({"disparity": np.full((3, 48, 64), np.nan, np.float32)}, "got nan"),
     ],
