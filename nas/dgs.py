@@ -70,9 +70,7 @@ class DGS:
                 f"reach {self.reach}, range {self.low} to {self.high}."
             )
         if self.batches < 1 or self.every < 1 or not self.look_ahead > 0 or not self.rate > 0:
-            raise ValueError(
-                "DGS needs batches, steps between rounds, a look ahead and a rate > 0."
-            )
+            raise ValueError("DGS needs batches, every, look_ahead and rate above zero.")
         if self.judge not in JUDGES:
             raise ValueError(f"DGS judges by {', '.join(sorted(JUDGES))}; got {self.judge!r}.")
 
@@ -132,7 +130,7 @@ def search_temperatures(
     for n in range(dgs.batches):
         passed = Pass(model, neurons, loss, training[n])
         judge.batch(model, passed, partial(loss_with, model, loss, held_out[n]))
-    found = judge.choices()
+    found: dict[str, Choice] = judge.choices()
     for name, choice in found.items():
         neurons[name].set_temperature(choice.after)
     return found
@@ -297,7 +295,9 @@ class _Gradient:
     def choices(self) -> dict[str, Choice]:
         """Return where the temperatures have come to."""
         return {
-            name: Choice(before=self.present[name], after=float(self.logarithms[name].exp()))
+            name: Choice(
+                before=self.present[name], after=float(self.logarithms[name].detach().exp())
+            )
             for name in self.called
         }
 
