@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nas.fused.cuda import scan_backward_cuda, scan_cuda
 from nas.fused.kernels import GROUPS, RESETS, backward_kernel, forward_kernel
 from nas.fused.slope_kernels import KINDS
 from nas.fused.threads import share
@@ -23,7 +24,7 @@ CACHE_FLOATS = 48_000
 """Floats that a block may work with: they stay in a cache of 256 KiB."""
 
 
-@torch.library.custom_op("stereo_nas::scan", mutates_args=())
+@torch.library.custom_op("stereo_nas::scan", mutates_args=(), device_types="cpu")
 def scan_op(
     x: Tensor, v0: Tensor, i0: Tensor, a0: Tensor, decay: Tensor, threshold: Tensor,
     current_decay: Tensor, adaptation: Tensor, adaptation_decay: Tensor, temperature: Tensor,
@@ -52,7 +53,7 @@ def _(x: Tensor, *rest: Any) -> Any:
     return _outputs(x, adaptive, current)
 
 
-@torch.library.custom_op("stereo_nas::scan_backward", mutates_args=())
+@torch.library.custom_op("stereo_nas::scan_backward", mutates_args=(), device_types="cpu")
 def scan_backward_op(
     x: Tensor, v0: Tensor, i0: Tensor, a0: Tensor, decay: Tensor, threshold: Tensor,
     current_decay: Tensor, adaptation: Tensor, adaptation_decay: Tensor, temperature: Tensor,
@@ -116,6 +117,8 @@ def _backward(ctx: Any, given: Tensor | None, *after: Tensor | None) -> tuple[Te
 
 
 scan_op.register_autograd(_backward, setup_context=_remember)
+scan_op.register_kernel("cuda", scan_cuda)
+scan_backward_op.register_kernel("cuda", scan_backward_cuda)
 
 
 def fused_scan(
@@ -126,7 +129,7 @@ def fused_scan(
     """Return what ``nas.neurons.steps.scan`` returns, by the kernels.
 
     Args:
-        x: ``[T, B, ...]`` float32, float16 or bfloat16 on the CPU, any strides.
+        x: ``[T, B, ...]`` float32, float16 or bfloat16 on the CPU or a CUDA device, any strides.
         states: membrane, synaptic current and adaptation ``[B, ...]``; None for rest.
         constants: the six of ``CONSTANTS``, each one value or broadcastable to ``x.shape[2:]``.
         adaptive: whether the threshold adapts.

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from nas.fused.cuda import HAS_TRITON
 from nas.fused.op import fused_scan
 from nas.fused.slope_kernels import KINDS
 from nas.neurons.learned import learned_constants
@@ -43,9 +44,9 @@ class Neuron(nn.Module):
         params: constants; those of the type unless given.
         learn: constants to learn, name to shape: ``{"decay": (64, 1, 1)}`` learns one decay per
             channel; see ``nas.neurons.learned.Learned``. ``temperature`` is the surrogate's.
-        backend: "kernel" fuses all time steps (CPU; float32, float16, bfloat16), "reference" is
-            the step in a loop, which runs anywhere and can be differentiated twice; "auto" takes
-            the kernel where it applies.
+        backend: "kernel" fuses all time steps (CPU, and CUDA with triton; float32, float16,
+            bfloat16), "reference" is the step in a loop, which runs anywhere and can be
+            differentiated twice; "auto" takes the kernel where it applies.
 
     Raises:
         ValueError: an unknown constant, a start outside its range, an unknown backend.
@@ -120,8 +121,9 @@ class Neuron(nn.Module):
             return self._fused(x, state, params)
         if self.backend == "kernel":
             raise ValueError(
-                f"The kernel takes float32, float16 and bfloat16 on the CPU, with constants of one "
-                f"sample's shape; got {x.dtype} on {x.device}. Use backend='auto'."
+                f"The kernel takes float32, float16 and bfloat16 on the CPU, and on a CUDA device "
+                f"where triton is installed, with constants of one sample's shape; "
+                f"got {x.dtype} on {x.device}. Use backend='auto'."
             )
         return scan(type(self).step, x, state, params)
 
@@ -136,7 +138,9 @@ class Neuron(nn.Module):
 
     def _fuses(self, x: Tensor, params: LIFParams) -> bool:
         """Whether the kernel computes this."""
-        if self.backend == "reference" or x.device.type != "cpu" or x.dtype not in FUSED_TYPES:
+        if self.backend == "reference" or x.dtype not in FUSED_TYPES:
+            return False
+        if x.device.type != "cpu" and not (x.is_cuda and HAS_TRITON):
             return False
         if x.ndim < 2 or x.numel() == 0 or params.surrogate.name not in KINDS:
             return False
@@ -152,7 +156,7 @@ class Neuron(nn.Module):
         given = dict(zip(self.states, parts, strict=False))
         constants = {"current_decay": 0.0, "adaptation": 0.0, "adaptation_decay": 0.0}
         constants |= _constants(params)
-        values = {n: torch.as_tensor(c, dtype=torch.float32) for n, c in constants.items()}
+        values = {n: _placed(c, x.device) for n, c in constants.items()}
         out, (v, i, a) = fused_scan(
             x, (given.get("membrane"), given.get("current"), given.get("adaptation")), values,
             adaptive="adaptation" in self.states, current="current" in self.states,
@@ -254,6 +258,13 @@ class Analog(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``max(x, 0)``, any shape."""
         return torch.relu(x)
+
+
+def _placed(value: float | Tensor, device: torch.device) -> Tensor:
+    """Return a constant on the device; a number is filled in there, as copying one would wait."""
+    if isinstance(value, Tensor):
+        return value.to(device, torch.float32)
+    return torch.full((), value, dtype=torch.float32, device=device)
 
 
 def _fits(size: torch.Size, shape: torch.Size) -> bool:
