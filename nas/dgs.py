@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ class DGS:
     batches: int = 10
     layers: str = "*"
     look_ahead: float = 0.01
-    judge: Literal["mixed", "loss", "gradient"] = "mixed"
+    judge: str = "mixed"
     rate: float = 0.1
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ def search_temperatures(
     present = {name: temperature_of(neuron) for name, neuron in neurons.items()}
     judge = JUDGES[dgs.judge](present, dgs)
     for n in range(dgs.batches):
-        passed = Pass(model, neurons, loss, training[n])
+        passed = Pass(model, loss, training[n])
         judge.batch(model, passed, partial(loss_with, model, loss, held_out[n]))
     found: dict[str, Choice] = judge.choices()
     for name, choice in found.items():
@@ -177,7 +177,7 @@ class _Compared:
 
     def batch(self, model: nn.Module, passed: Pass, held_out: Callable[[Weights], Tensor]) -> None:
         """Judge the candidates of all layers on one batch."""
-        self.called = passed.names
+        self.called = [name for name in passed.names if name in self.present]
         length = self.dgs.look_ahead
         ahead = {
             name: [step_ahead(model, passed.gradient(name, b), length)
@@ -273,7 +273,7 @@ class _Gradient:
 
     def batch(self, model: nn.Module, passed: Pass, held_out: Callable[[Weights], Tensor]) -> None:
         """Move the temperatures of all layers by one batch."""
-        self.called = passed.names
+        self.called = [name for name in passed.names if name in self.present]
         parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         found = torch.autograd.grad(held_out({}), list(parameters.values()), allow_unused=True)
         wanted = {n: g for n, g in zip(parameters, found, strict=True) if g is not None}

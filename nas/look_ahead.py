@@ -38,15 +38,12 @@ class Pass:
 
     Args:
         model: whose neurons begin at rest in every forward pass.
-        neurons: of it, by name.
         loss: of the model and the batch.
         batch: for it.
     """
 
-    def __init__(
-        self, model: nn.Module, neurons: dict[str, Neuron], loss: Loss, batch: Any
-    ) -> None:
-        self._neurons = neurons
+    def __init__(self, model: nn.Module, loss: Loss, batch: Any) -> None:
+        self._neurons = {n: m for n, m in model.named_modules() if isinstance(m, Neuron)}
         self._parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self._calls: list[_Call] = []
         with self._cut():
@@ -55,7 +52,7 @@ class Pass:
         self._add(leaves, _gradients(value, leaves, torch.ones_like(value)))
         for n in range(len(self._calls) - 1, 0, -1):
             call = self._calls[n]
-            neuron = neurons[call.name]
+            neuron = self._neurons[call.name]
             entering = _back(neuron, call, neuron.constants())
             self._add(leaves[:n], _gradients(call.current, leaves[:n], entering))
 
