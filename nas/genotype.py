@@ -64,7 +64,7 @@ class Dynamics:
     constants: Mapping[str, Constant] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what no neuron has; lists, as JSON has them, become tuples."""
+        """Refuse what no neuron has."""
         if self.neuron not in NEURONS:
             raise GenotypeError(
                 f"Unknown neuron {self.neuron!r}; known: {', '.join(sorted(NEURONS))}."
@@ -257,7 +257,7 @@ class Genotype:
 
 def _checked(name: str, value: Any) -> Constant:
     """Return a constant as a number or a tuple of numbers."""
-    values = value if isinstance(value, list | tuple) else [value]
+    values = value if isinstance(value, tuple) else (value,)
     if not values or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
         raise GenotypeError(f"{name} is a number, or one per channel; got {value!r}.")
     numbers = tuple(float(v) for v in values)
@@ -265,7 +265,7 @@ def _checked(name: str, value: Any) -> Constant:
     least = 1e-6 if name == "temperature" else low  # without slope nothing is learned
     if any(not (math.isfinite(v) and least <= v <= high) for v in numbers):
         raise GenotypeError(f"{name} lies between {least:g} and {high:g}, got {value!r}.")
-    return numbers if isinstance(value, list | tuple) else numbers[0]
+    return numbers if isinstance(value, tuple) else numbers[0]
 
 
 def _drawn(node: Dynamics) -> str:
@@ -280,13 +280,23 @@ def _drawn(node: Dynamics) -> str:
     return f"{node.neuron}[" + ", ".join(f"{k} {short(v)}" for k, v in named.items()) + "]"
 
 
+def _own(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a node's own values with tuples for JSON's lists."""
+    constants = document.get("constants", {})
+    found, named = (
+        {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        for values in (document, constants)
+    )
+    return {**found, "constants": named}
+
+
 def _part(document: Mapping[str, Any]) -> Part:
     nodes = tuple(
-        Node(**{**node, "edges": tuple(Edge(**edge) for edge in node["edges"])})
+        Node(**{**_own(node), "edges": tuple(Edge(**edge) for edge in node["edges"])})
         for node in document["nodes"]
     )
     dynamics = tuple(
-        tuple(Dynamics(**own) for own in layer) for layer in document.get("dynamics", ())
+        tuple(Dynamics(**_own(own)) for own in layer) for layer in document.get("dynamics", ())
     )
     return Part(
         dimension=document["dimension"], path=tuple(document["path"]), nodes=nodes,

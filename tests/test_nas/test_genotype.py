@@ -9,7 +9,7 @@ from torch import nn
 from nas.cell import CellPath
 from nas.dims import ConvNorm
 from nas.errors import GenotypeError
-from nas.genotype import Edge, Genotype, Node, Part
+from nas.genotype import Dynamics, Edge, Genotype, Node, Part
 from nas.ops import OPS
 from stereo.config import load_genotype
 
@@ -114,3 +114,69 @@ def test_every_op_builds_in_both_dimensions_at_odd_sizes(name, dimension, path):
     assert bool(((out == 0) | (out == 1)).all()), "cells pass on spikes only"
     out.sum().backward()
     assert all(p.grad is not None for p in cells.parameters())
+
+
+# ---- dynamics
+
+
+def with_dynamics(channels=2):
+    edges = (Edge(source="before", op="snn_b3"),)
+    own = (
+        (Dynamics(neuron="alif", decay=0.4, constants={"adaptation": 0.2}),),
+        (Dynamics(neuron="current", decay=(0.1, 0.9) * channels, temperature=2.0,
+                  constants={"current_decay": (0.3, 0.6) * channels}),),
+    )  # fmt: skip
+    part = Part(dimension=2, path=(0, 1), nodes=(Node(edges=edges),), dynamics=own)
+    return Genotype(space="test", parts={"feature": part})
+
+
+def test_dynamics_of_each_layer_survive_the_file(tmp_path):
+    genotype = with_dynamics()
+    genotype.save(tmp_path / "g.json")
+    assert Genotype.load(tmp_path / "g.json") == genotype
+    drawing = genotype.drawing()
+    assert "layer 0: alif[decay 0.4" in drawing
+    assert "layer 1: current[decay 0.1..0.9, threshold 0.5, b 2, current_decay 0.3..0.6]" in drawing
+
+
+def test_layers_fire_by_their_own_dynamics():
+    path = CellPath(with_dynamics().parts["feature"], inputs=3, channels=2, outputs=1)
+    first, second = (cell.nodes[0].neuron for cell in path.cells)
+    assert (type(first).__name__, type(second).__name__) == ("ALIF", "CurrentLIF")
+    assert first.constants().adaptation == 0.2
+    assert second.constants().decay.shape == (4, 1, 1)
+    assert second.constants().surrogate.temperature == 2.0
+    out = path((torch.randn(3, 1, 3, 8, 8) > 0).float())
+    assert out.shape == (3, 1, 4, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"decay": 1.2}, "decay lies between 0 and 1, got 1.2"),
+        ({"decay": (0.2, float("nan"))}, "decay lies between"),
+        ({"decay": ()}, "decay is a number, or one per channel"),
+        ({"temperature": 0.0}, "temperature lies between 1e-06"),
+        ({"constants": {"current_decay": 0.5}}, "No neuron 'lif' with these constants"),
+        ({"neuron": "what"}, "Unknown neuron"),
+    ],
+)
+def test_constants_without_meaning_are_refused(wrong, words):
+    with pytest.raises(GenotypeError, match=words):
+        Dynamics(**wrong)
+
+
+@pytest.mark.parametrize("decay", ["fast", None, [0.1, "x"], [], {"a": 1}, True])
+def test_a_file_with_odd_constants_is_refused(decay):
+    document = with_dynamics().to_dict()
+    document["parts"]["feature"]["dynamics"] = [[{"decay": 0.1}], [{"decay": decay}]]
+    with pytest.raises(GenotypeError):
+        Genotype.from_dict(document)
+
+
+def test_dynamics_must_fit_the_part():
+    edges = (Edge(source="before", op="skip"),)
+    with pytest.raises(GenotypeError, match=r"expected \[1, 1\]"):
+        Part(dimension=2, path=(0, 1), nodes=(Node(edges=edges),), dynamics=((Dynamics(),),))
+    with pytest.raises(GenotypeError, match="belong to one layer"):
+        Part(dimension=2, path=(0,), nodes=(Node(edges=edges, decay=(0.1, 0.2)),))
