@@ -20,6 +20,7 @@ import numba
 import numpy as np
 import side_by_side
 import torch
+from dsec_example import ExampleSlicer
 from tonic.functional import to_voxel_grid_numpy
 
 from data import Events
@@ -69,23 +70,13 @@ def official_voxels(t, x, y, p):
     return grid
 
 
-def official_window(file, t0_us, t1_us):
-    """Read the whole milliseconds around a window, field by field, and cut it out by time."""
-    start, end = t0_us // 1000, -(-t1_us // 1000)
-    first, last = int(file["ms_to_idx"][start]), int(file["ms_to_idx"][end])
-    t = np.asarray(file["events/t"][first:last])
-    a, b = np.searchsorted(t, (t0_us, t1_us))
-    columns = {name: np.asarray(file[f"events/{name}"][first + a : first + b]) for name in "xyp"}
-    return t[a:b].astype(np.int64), columns["x"], columns["y"], columns["p"]
-
-
-def official_pair(files, maps, t0_us):
+def official_pair(slicers, maps, t0_us):
     """Do the example's steps for both cameras: slice, rectify, scatter."""
     grids = []
     for camera in ("left", "right"):
-        t, x, y, p = official_window(files[camera], t0_us, t0_us + WINDOW_US)
+        t, x, y, p = slicers[camera].window(t0_us, t0_us + WINDOW_US)
         moved = maps[camera][y, x]
-        columns = (t.astype(np.float32), moved[:, 0], moved[:, 1], p.astype(np.float32))
+        columns = ((t - t[0]).astype(np.float32), moved[:, 0], moved[:, 1], p.astype(np.float32))
         grids.append(official_voxels(*(torch.from_numpy(np.ascontiguousarray(c)) for c in columns)))
     return grids
 
@@ -148,10 +139,11 @@ def write_recording(folder, count, length_us):
 def path_cases(folder, length_us, stack):
     """Return cases of both cameras: window -> rectified -> encoded, from a DSEC folder."""
     offset = write_recording(folder / "seq", 5 * length_us, length_us)
-    files, maps = {}, {}
+    slicers, maps = {}, {}
     for camera in ("left", "right"):
         place = folder / "seq" / "events" / camera
-        files[camera] = stack.enter_context(h5py.File(place / "events.h5", "r"))
+        slicers[camera] = ExampleSlicer(place / "events.h5")
+        stack.callback(slicers[camera].file.close)
         with h5py.File(place / "rectify_map.h5", "r") as file:
             maps[camera] = file["rectify_map"][()]
     plain = stack.enter_context(DsecRecording(folder / "seq"))
@@ -162,7 +154,7 @@ def path_cases(folder, length_us, stack):
 
     def official():
         now["t0"] = int(next(starts))
-        official_pair(files, maps, now["t0"])
+        official_pair(slicers, maps, now["t0"] + offset)
 
     def ours(recording, name, **more):
         t0_us = now["t0"] + offset

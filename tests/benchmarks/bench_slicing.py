@@ -14,7 +14,6 @@ rounds. Each case has a file of its own, or HDF5 would share its cache of chunks
 
 import argparse
 import json
-import math
 import shutil
 import tempfile
 import time
@@ -24,6 +23,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import side_by_side
+from dsec_example import ExampleSlicer
 
 from data.dsec import events
 from data.dsec.blocks import BUDGET_BYTES
@@ -58,24 +58,6 @@ def write_edges(path, count, seed=0):
         file["t_offset"] = np.int64(OFFSET_US)
 
 
-class Official:
-    """Slicing as the data set's loader does it, without its fault at uint32 plus offset."""
-
-    def __init__(self, path):
-        self.file = h5py.File(path, "r")
-        self.events = {name: self.file[f"events/{name}"] for name in "txyp"}
-        self.table = np.asarray(self.file["ms_to_idx"], np.int64)
-        self.offset = int(self.file["t_offset"][()])
-
-    def window(self, t0_us, t1_us):
-        t0, t1 = t0_us - self.offset, t1_us - self.offset
-        low, high = self.table[t0 // 1000], self.table[math.ceil(t1 / 1000)]
-        t = np.asarray(self.events["t"][low:high])
-        first, last = np.searchsorted(t, np.array([t0, t1], t.dtype))
-        x, y, p = (np.asarray(self.events[name][low + first : low + last]) for name in "xyp")
-        return t[first:last].astype(np.int64) + self.offset, x, y, p
-
-
 def check(readers, windows):
     """Compare what the readers give, value by value."""
     for t0_us in windows:
@@ -102,7 +84,7 @@ def measure(options):
         cached = cached_events(folder / "cached.h5", WIDTH, HEIGHT, folder / "cache")
         fill_s = time.perf_counter() - began
         readers = {
-            "official": Official(folder / "official.h5"),
+            "official": ExampleSlicer(folder / "official.h5"),
             "reader": reader, "direct": direct, "cached": cached,
         }  # fmt: skip
         last = reader.ends_us[1] - WINDOW_US - 2_000
