@@ -39,7 +39,7 @@ class DGS:
         high: largest temperature.
         every: training steps from one round to the next.
         first: training step of the first round.
-        batches: of a round, training and held out, as many of each.
+        batches: of a round, training and held out, as many of each; few mean a noisy choice.
         layers: pattern of the names of neurons that take part, as in a file system.
         look_ahead: length of the step of the weights, as a share of their norm.
         judge: "mixed" moves the shares of mixed candidates down the gradient of the held-out loss,
@@ -56,11 +56,11 @@ class DGS:
     high: float = 6.0
     every: int = 500
     first: int = 500
-    batches: int = 10
+    batches: int = 20
     layers: str = "*"
     look_ahead: float = 0.01
     judge: str = "mixed"
-    rate: float = 0.1
+    rate: float = 0.05
 
     def __post_init__(self) -> None:
         """Refuse a search that cannot move."""

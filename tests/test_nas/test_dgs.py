@@ -189,7 +189,7 @@ def test_a_search_that_cannot_move_is_refused(wrong):
 def test_what_dgs_cannot_search_is_said():
     with pytest.raises(ValueError, match="No spiking neuron"):
         search_temperatures(Net(), loss, [batch()], [batch()], DGS(layers="none*"))
-    with pytest.raises(ValueError, match="needs 10 training"):
+    with pytest.raises(ValueError, match="needs 20 training"):
         search_temperatures(Net(), loss, [batch()], [batch()], DGS())
     model = nn.Sequential(nn.Linear(2, 2), LIF(learn={"temperature": ()}))
     with pytest.raises(ValueError, match="learns its own"):
