@@ -1,6 +1,7 @@
 """What the temporal search and DGS find, on a task whose time scales are known.
 
-    python tests/benchmarks/bench_temporal.py [--seeds 5] [--first-seed 10] [--part search|dgs|both] [--json]
+    python tests/benchmarks/bench_temporal.py [--seeds 5] [--first-seed 10]
+                                              [--part search|dgs|both] [--json]
 
 Generated data. Two channels of white Gaussian noise, 30 steps; a cue at the last one. The class
 (one of four) is the pair of signs of two leaky sums of the past, one of each channel, with decay
