@@ -89,7 +89,10 @@ def split(bounds: npt.NDArray[np.int64], pixels: int) -> list[tuple[int, int]]:
     parts = 1 if events < 20_000 else 2 if events < 2_000_000 else 8
     work = (bounds - bounds[0]) + np.arange(slots + 1) * max(1, pixels // 4)
     shares = work[-1] * np.arange(1, parts) / parts
-    cuts = sorted({0, slots, *(int(cut) for cut in np.searchsorted(work, shares))})
+    after = np.searchsorted(work, shares)
+    # The nearest border: the next one would often give one part a slot too many.
+    nearest = after - (shares - work[after - 1] < work[after] - shares)
+    cuts = sorted({0, slots, *(int(cut) for cut in nearest)})
     return list(pairwise(cuts))
 
 

@@ -458,3 +458,17 @@ def test_windows_after_each_other_do_not_share_memory():
     Voxel()(events, out=out, **size)
     for grid in held:
         np.testing.assert_array_equal(grid, out)
+
+
+@given(st.lists(st.integers(0, 3_000_000), min_size=1, max_size=40), st.integers(1, 400_000))
+def test_parts_of_the_slots_are_as_equal_as_slots_allow(counts, pixels):
+    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    parts = threads.split(bounds, pixels)
+    assert [first for first, _ in parts] == [0, *(stop for _, stop in parts[:-1])]
+    assert parts[-1][1] == len(counts)
+    assert all(first < stop for first, stop in parts)
+    work = bounds + np.arange(bounds.size) * max(1, pixels // 4)
+    wanted = 1 if bounds[-1] < 20_000 else 2 if bounds[-1] < 2_000_000 else 8
+    for share in work[-1] * np.arange(1, wanted) / wanted:
+        cuts = work[[0, *(stop for _, stop in parts)]]
+        assert np.abs(cuts - share).min() == np.abs(work - share).min()
