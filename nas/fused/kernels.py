@@ -33,21 +33,36 @@ DECAY, THRESHOLD, CURRENT_DECAY, ADAPTATION, ADAPTATION_DECAY, TEMPERATURE, SCAL
 VOLTAGE, CURRENT, ADAPTED = 0, 1, 2
 """Rows of a block's state: membrane, synaptic current, adaptation."""
 
-U, NOW, LEVEL, BEFORE = 0, 1, 2, 3
-"""What the backward pass keeps of a block: membrane before firing, input current, threshold, a."""
+U, A_BEFORE, V_BEFORE, I_BEFORE, NOW = range(5)
+"""What the backward pass keeps of a block's step: the membrane before firing; adaptation, membrane
+and synaptic current before the step; the input current. The last three serve the constants."""
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _load(values: F32, first: int, width: int, to: F32) -> None:
-    """Copy the constants of the neurons ``first`` to ``first + width - 1``."""
+def _load(values: F32, again: bool, first: int, width: int, to: F32) -> None:
+    """Copy the constants of the neurons ``first`` to ``first + width - 1``.
+
+    One value for all is spread over ``to`` by the first call; ``again`` says that it is there.
+    """
     if values.size == 1:
-        for i in range(width):
-            to[i] = values[0]
+        if not again:
+            to[:] = values[0]
     else:
         place = first % values.size
         for i in range(width):
             to[i] = values[place]
             place = place + 1 if place + 1 < values.size else 0
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _scale(again: bool, width: int, const: F32) -> None:
+    """Write ``b / (2 tanh(b/2))`` of the temperatures ``b``, unless it is there ``again``."""
+    if not again:
+        one = np.float32(1.0)
+        for i in range(width):
+            b = const[TEMPERATURE, i]
+            e = exp_minus(b)
+            const[SCALE, i] = np.float32(0.5) * b * (one + e) / (one - e)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -65,7 +80,8 @@ def _finish(values: F32, first: int, width: int, to: F32) -> None:
             to[first + i] = values[i]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+# Fast mathematics here lets several partial sums run side by side, in the same order every time.
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
 def _add_up(sums: F32, first: int, width: int, to: F64) -> None:
     """Add the gradients of some neurons to those of their constants."""
     if to.size == 1:
@@ -81,9 +97,31 @@ def _add_up(sums: F32, first: int, width: int, to: F64) -> None:
 
 
 @numba.njit(nogil=True, forceinline=True, error_model="numpy")
+def _prepare(
+    adaptive: bool, current: bool, again: bool, first: int, width: int, v0: F32, i0: F32, a0: F32,
+    decay: F32, threshold: F32, current_decay: F32, adaptation: F32, adaptation_decay: F32,
+    const: F32, state: F32,
+) -> None:  # fmt: skip
+    """Copy the constants of a block and the state that it starts from, as far as its type has them.
+
+    ``again`` says that ``const`` has served a block before.
+    """
+    _load(decay, again, first, width, const[DECAY])
+    _load(threshold, again, first, width, const[THRESHOLD])
+    _start(v0, first, width, state[VOLTAGE])
+    if current:
+        _load(current_decay, again, first, width, const[CURRENT_DECAY])
+        _start(i0, first, width, state[CURRENT])
+    if adaptive:
+        _load(adaptation, again, first, width, const[ADAPTATION])
+        _load(adaptation_decay, again, first, width, const[ADAPTATION_DECAY])
+        _start(a0, first, width, state[ADAPTED])
+
+
+@numba.njit(nogil=True, forceinline=True, error_model="numpy")
 def _advance(  # noqa: C901  (the branches are decided when it is compiled)
     adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, keep: bool,
-    x: F32, width: int, const: F32, state: F32, kept: F32, out: F32,
+    learn: bool, x: F32, width: int, const: F32, state: F32, kept: F32, out: F32,
 ) -> None:  # fmt: skip
     """Advance a block by one time step; write spikes to ``out``, or keep what led to them."""
     zero, one = np.float32(0.0), np.float32(1.0)
@@ -93,21 +131,24 @@ def _advance(  # noqa: C901  (the branches are decided when it is compiled)
     for i in range(width):
         now = x[i]
         if current:
+            if learn:
+                kept[I_BEFORE, i] = cur[i]
             now = c[i] * cur[i] + now
             cur[i] = now
-        if keep:
-            kept[NOW, i] = now
+        if learn:
+            kept[V_BEFORE, i] = v[i]
+            if scale_input:
+                kept[NOW, i] = now
         if scale_input:
             now = (one - d[i]) * now
         u = d[i] * v[i] + now
         level = th[i]
         if adaptive:
             if keep:
-                kept[BEFORE, i] = a[i]
+                kept[A_BEFORE, i] = a[i]
             level = level + beta[i] * a[i]
         if keep:
             kept[U, i] = u
-            kept[LEVEL, i] = level
         s = zero
         if fires:
             s = one if u > level else zero
@@ -127,20 +168,20 @@ def _advance(  # noqa: C901  (the branches are decided when it is compiled)
 def _retreat(  # noqa: C901  (the branches are decided when it is compiled)
     adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
     kind: int, learn: bool, given: F32, width: int, const: F32, state: F32, kept: F32,
-    earlier: F32, sums: F32, gx: F32,
+    sums: F32, gx: F32,
 ) -> None:  # fmt: skip
-    """Go back one time step: from dL/dstate after it and dL/ds to dL/dstate before it and dL/dx.
-
-    ``earlier`` [2, width] is the membrane and the current before the step.
-    """
+    """Go back one time step: from dL/dstate after it and dL/ds to dL/dstate before it and dL/dx."""
     zero, one = np.float32(0.0), np.float32(1.0)
     gv, gi, ga = state[VOLTAGE], state[CURRENT], state[ADAPTED]
-    d, c, b, scale = const[DECAY], const[CURRENT_DECAY], const[TEMPERATURE], const[SCALE]
+    d, th, c = const[DECAY], const[THRESHOLD], const[CURRENT_DECAY]
     beta, rho = const[ADAPTATION], const[ADAPTATION_DECAY]
+    b, scale = const[TEMPERATURE], const[SCALE]
     for i in range(width):
         gu = given[i] + gv[i]
         if fires:
-            u, level = kept[U, i], kept[LEVEL, i]
+            u, level = kept[U, i], th[i]
+            if adaptive:
+                level = level + beta[i] * kept[A_BEFORE, i]
             far = u - level
             s = one if far > zero else zero
             slope = slope_of(kind, far, b[i], scale[i])
@@ -161,17 +202,18 @@ def _retreat(  # noqa: C901  (the branches are decided when it is compiled)
                 sums[TEMPERATURE, i] += gs * by_temperature_of(kind, far, b[i], scale[i], slope)
             if adaptive:
                 if learn:
-                    sums[ADAPTATION, i] += g_level * kept[BEFORE, i]
-                    sums[ADAPTATION_DECAY, i] += ga[i] * kept[BEFORE, i]
+                    sums[ADAPTATION, i] += g_level * kept[A_BEFORE, i]
+                    sums[ADAPTATION_DECAY, i] += ga[i] * kept[A_BEFORE, i]
                 ga[i] = rho[i] * ga[i] + beta[i] * g_level
         if learn:
-            sums[DECAY, i] += gu * (earlier[0, i] - kept[NOW, i] if scale_input else earlier[0, i])
+            v = kept[V_BEFORE, i]
+            sums[DECAY, i] += gu * (v - kept[NOW, i] if scale_input else v)
         gv[i] = d[i] * gu
         now = (one - d[i]) * gu if scale_input else gu
         if current:
             now = now + gi[i]
             if learn:
-                sums[CURRENT_DECAY, i] += now * earlier[1, i]
+                sums[CURRENT_DECAY, i] += now * kept[I_BEFORE, i]
             gi[i] = c[i] * now
         gx[i] = now
 
@@ -195,16 +237,11 @@ def forward_kernel(
             for first in range(group * block, neurons, GROUPS * block):
                 width = min(block, neurons - first)
                 stop = first + width
-                _load(decay, first, width, const[DECAY])
-                _load(threshold, first, width, const[THRESHOLD])
-                _load(current_decay, first, width, const[CURRENT_DECAY])
-                _load(adaptation, first, width, const[ADAPTATION])
-                _load(adaptation_decay, first, width, const[ADAPTATION_DECAY])
-                _start(v0, first, width, state[VOLTAGE])
-                _start(i0, first, width, state[CURRENT])
-                _start(a0, first, width, state[ADAPTED])
+                again = first > group * block
+                _prepare(adaptive, current, again, first, width, v0, i0, a0, decay, threshold,
+                         current_decay, adaptation, adaptation_decay, const, state)  # fmt: skip
                 for t in range(steps):
-                    _advance(adaptive, current, fires, reset, scale_input, False,
+                    _advance(adaptive, current, fires, reset, scale_input, False, False,
                              x[t, first:stop], width, const, state, nothing,
                              out[t, first:stop])  # fmt: skip
                 _finish(state[VOLTAGE], first, width, v1)
@@ -215,7 +252,7 @@ def forward_kernel(
 
 
 @cache
-def backward_kernel(
+def backward_kernel(  # noqa: C901  (the branches are decided when it is compiled)
     adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
     kind: int, learn: bool,
 ) -> Callable[..., None]:  # fmt: skip
@@ -229,7 +266,7 @@ def backward_kernel(
     """
 
     @numba.njit(cache=True, nogil=True, error_model="numpy")
-    def backward(
+    def backward(  # noqa: C901
         x: F32, v0: F32, i0: F32, a0: F32, decay: F32, threshold: F32, current_decay: F32,
         adaptation: F32, adaptation_decay: F32, temperature: F32, block: int, given: F32,
         gv1: F32, gi1: F32, ga1: F32, gx: F32, gv0: F32, gi0: F32, ga0: F32, g_decay: F64,
@@ -239,70 +276,41 @@ def backward_kernel(
         steps, neurons = x.shape
         for group in range(begin, end):
             const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
-            kept, sums = np.empty((steps, 4, block), np.float32), np.empty((6, block), np.float32)
-            earlier, nothing = np.empty((2, block), np.float32), np.empty(0, np.float32)
+            kept, sums = np.empty((steps, 5, block), np.float32), np.empty((6, block), np.float32)
+            nothing = np.empty(0, np.float32)
             for first in range(group * block, neurons, GROUPS * block):
                 width = min(block, neurons - first)
                 stop = first + width
-                _load(decay, first, width, const[DECAY])
-                _load(threshold, first, width, const[THRESHOLD])
-                _load(current_decay, first, width, const[CURRENT_DECAY])
-                _load(adaptation, first, width, const[ADAPTATION])
-                _load(adaptation_decay, first, width, const[ADAPTATION_DECAY])
-                _load(temperature, first, width, const[TEMPERATURE])
-                for i in range(width):
-                    e, one = exp_minus(const[TEMPERATURE, i]), np.float32(1.0)
-                    const[SCALE, i] = (
-                        np.float32(0.5) * const[TEMPERATURE, i] * (one + e) / (one - e)
-                    )
-                _start(v0, first, width, state[VOLTAGE])
-                _start(i0, first, width, state[CURRENT])
-                _start(a0, first, width, state[ADAPTED])
+                again = first > group * block
+                _prepare(adaptive, current, again, first, width, v0, i0, a0, decay, threshold,
+                         current_decay, adaptation, adaptation_decay, const, state)  # fmt: skip
+                if fires:
+                    _load(temperature, again, first, width, const[TEMPERATURE])
+                    _scale(again and temperature.size == 1, width, const)
                 for t in range(steps):
-                    _advance(adaptive, current, fires, reset, scale_input, True,
+                    _advance(adaptive, current, fires, reset, scale_input, True, learn,
                              x[t, first:stop], width, const, state, kept[t], nothing)  # fmt: skip
                 _start(gv1, first, width, state[VOLTAGE])
                 _start(gi1, first, width, state[CURRENT])
                 _start(ga1, first, width, state[ADAPTED])
-                for row in range(6):
-                    _start(np.empty(0, np.float32), 0, width, sums[row])
+                if learn:
+                    sums[:] = np.float32(0.0)
                 for t in range(steps - 1, -1, -1):
-                    if learn:
-                        _before(fires, reset, t, kept, v0, i0, first, width, earlier)
                     _retreat(adaptive, current, fires, reset, scale_input, detach, kind, learn,
-                             given[t, first:stop], width, const, state, kept[t], earlier, sums,
+                             given[t, first:stop], width, const, state, kept[t], sums,
                              gx[t, first:stop])  # fmt: skip
                 _finish(state[VOLTAGE], first, width, gv0)
                 _finish(state[CURRENT], first, width, gi0)
                 _finish(state[ADAPTED], first, width, ga0)
                 if learn:
                     _add_up(sums[DECAY], first, width, g_decay[group])
-                    _add_up(sums[THRESHOLD], first, width, g_threshold[group])
-                    _add_up(sums[CURRENT_DECAY], first, width, g_current_decay[group])
-                    _add_up(sums[ADAPTATION], first, width, g_adaptation[group])
-                    _add_up(sums[ADAPTATION_DECAY], first, width, g_adaptation_decay[group])
-                    _add_up(sums[TEMPERATURE], first, width, g_temperature[group])
+                    if fires:
+                        _add_up(sums[THRESHOLD], first, width, g_threshold[group])
+                        _add_up(sums[TEMPERATURE], first, width, g_temperature[group])
+                    if current:
+                        _add_up(sums[CURRENT_DECAY], first, width, g_current_decay[group])
+                    if adaptive:
+                        _add_up(sums[ADAPTATION], first, width, g_adaptation[group])
+                        _add_up(sums[ADAPTATION_DECAY], first, width, g_adaptation_decay[group])
 
     return backward
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _before(
-    fires: bool, reset: int, t: int, kept: F32, v0: F32, i0: F32, first: int, width: int,
-    earlier: F32,
-) -> None:  # fmt: skip
-    """Write the membrane and the current that a step began with."""
-    if t == 0:
-        _start(v0, first, width, earlier[0])
-        _start(i0, first, width, earlier[1])
-        return
-    for i in range(width):
-        u, level = kept[t - 1, U, i], kept[t - 1, LEVEL, i]
-        fired = fires and u > level
-        if reset == HARD:
-            earlier[0, i] = np.float32(0.0) if fired else u
-        elif reset == SOFT:
-            earlier[0, i] = u - level if fired else u
-        else:
-            earlier[0, i] = u
-        earlier[1, i] = kept[t - 1, NOW, i]

@@ -4,6 +4,7 @@
 tensor into that form. Only the input is kept for the backward pass.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from nas.fused.cuda import scan_backward_cuda, scan_cuda
 from nas.fused.kernels import GROUPS, RESETS, backward_kernel, forward_kernel
+from nas.fused.lent import LENDER
 from nas.fused.slope_kernels import KINDS
 from nas.fused.threads import share
 
@@ -20,8 +22,11 @@ CONSTANTS = (
 )  # fmt: skip
 """The constants in the order of the operation's arguments."""
 
-CACHE_FLOATS = 48_000
+CACHE_FLOATS = 64_000
 """Floats that a block may work with: they stay in a cache of 256 KiB."""
+
+MOST_NEURONS = 2048
+"""Neurons of a block at most: their state and constants stay close to the first-level cache."""
 
 
 @torch.library.custom_op("stereo_nas::scan", mutates_args=(), device_types="cpu")
@@ -35,22 +40,20 @@ def scan_op(
     del detach, surrogate, temperature
     kernel = forward_kernel(adaptive, current, fires, reset, scale_input)
     values = _numpy(x)
-    out, v1, i1, a1 = _outputs(x, adaptive, current)
-    spikes = np.empty(values.shape, np.float32) if out.dtype != torch.float32 else out.numpy()
+    v1, i1, a1 = _ended(x, adaptive, current)
+    spikes = LENDER.lend(values.shape)
     arrays = [_numpy(c) for c in (v0, i0, a0, decay, threshold, current_decay, adaptation,
                                   adaptation_decay)]  # fmt: skip
-    block = _block(values.shape[0], 1)
+    block = _block(x.shape[0], x.shape[1], 0)
     results = spikes, v1.numpy(), i1.numpy(), a1.numpy()
     share(lambda first, stop: kernel(values, *arrays, block, *results, first, stop), values.size)
-    if out.dtype != torch.float32:
-        out.copy_(torch.from_numpy(spikes))
-    return out, v1, i1, a1
+    return torch.from_numpy(spikes).to(x.dtype), v1, i1, a1
 
 
 @scan_op.register_fake
 def _(x: Tensor, *rest: Any) -> Any:
     adaptive, current = rest[9:11]
-    return _outputs(x, adaptive, current)
+    return torch.empty_like(x), *_ended(x, adaptive, current)
 
 
 @torch.library.custom_op("stereo_nas::scan_backward", mutates_args=(), device_types="cpu")
@@ -69,10 +72,11 @@ def scan_backward_op(
     constants = [decay, threshold, current_decay, adaptation, adaptation_decay, temperature]
     arrays = [_numpy(c) for c in constants]
     after = [_numpy(g) for g in (gv1, gi1, ga1)]
-    gx = np.empty(values.shape, np.float32)
+    gx = LENDER.lend(values.shape)
     before = [np.zeros(values.shape[1], np.float32) for _ in range(3)]
     sums = [np.zeros((GROUPS, c.size if learn else 0)) for c in arrays]
-    block = _block(values.shape[0], 4)
+    kept = 1 + adaptive + learn * (1 + current + scale_input)
+    block = _block(x.shape[0], x.shape[1], kept)
     share(
         lambda first, stop: kernel(
             values, *states, *arrays, block, incoming, *after, gx, *before, *sums, first, stop
@@ -171,7 +175,13 @@ def memory_order(x: Tensor) -> list[int]:
     Neurons are independent, so any order will do; constants repeat with every sample, so B must
     come before the others.
     """
-    inner = sorted(range(2, x.ndim), key=x.stride, reverse=True)
+    inner: list[int] = []
+    for axis in range(2, x.ndim):
+        # Not `sorted`: while compiling, strides may be symbols, which can only be compared.
+        place = len(inner)
+        while place > 0 and x.stride(inner[place - 1]) < x.stride(axis):
+            place -= 1
+        inner.insert(place, axis)
     return [*range(min(2, x.ndim)), *inner]
 
 
@@ -182,12 +192,12 @@ def _row(value: Tensor, shape: torch.Size, period: list[int]) -> Tensor:
     return value.float().expand(shape).permute(period).reshape(-1)
 
 
-def _outputs(x: Tensor, adaptive: bool, current: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return empty results for ``x`` ``[T, N]``."""
+def _ended(x: Tensor, adaptive: bool, current: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return tensors for the state after ``x`` ``[T, N]``."""
     count = x.shape[1]
     sizes = count, count if current else 0, count if adaptive else 0
     v, i, a = (x.new_empty(size, dtype=torch.float32) for size in sizes)
-    return torch.empty_like(x), v, i, a
+    return v, i, a
 
 
 def _numpy(x: Tensor) -> Any:
@@ -195,6 +205,14 @@ def _numpy(x: Tensor) -> Any:
     return x.detach().float().contiguous().numpy()
 
 
-def _block(steps: int, kept: int) -> int:
-    """Return how many neurons a thread takes through all steps at a time."""
-    return max(64, min(4096, CACHE_FLOATS // (kept * steps + 24) // 16 * 16))
+def _block(steps: int, neurons: int, kept: int) -> int:
+    """Return how many neurons a thread takes through all steps at a time.
+
+    Args:
+        steps: time steps.
+        neurons: how many there are.
+        kept: values that the pass keeps of a neuron and step.
+    """
+    most = max(64, min(MOST_NEURONS, CACHE_FLOATS // (kept * steps + 24)))
+    turns = math.ceil(neurons / (GROUPS * most))
+    return max(64, math.ceil(neurons / (GROUPS * max(1, turns)) / 16) * 16)

@@ -16,13 +16,22 @@ WORTH_A_THREAD = 1 << 17
 def share(work: Callable[[int, int], None], values: int) -> None:
     """Call ``work(first, stop)`` for parts of ``range(GROUPS)``, on as many threads as torch uses.
 
+    A thread that is done with a group takes the next, so one that is held up delays nobody.
     Returns when all parts have ended, also after an error.
     """
     threads = max(1, min(torch.get_num_threads(), GROUPS, values // WORTH_A_THREAD))
-    cuts = [GROUPS * n // threads for n in range(threads + 1)]
-    futures = [_pool(os.getpid()).submit(work, cuts[n], cuts[n + 1]) for n in range(1, threads)]
+    if threads == 1:
+        work(0, GROUPS)
+        return
+    groups = iter(range(GROUPS))
+
+    def take() -> None:
+        for group in groups:
+            work(group, group + 1)
+
+    futures = [_pool(os.getpid()).submit(take) for _ in range(1, threads)]
     try:
-        work(cuts[0], cuts[1])
+        take()
     finally:
         wait(futures)
     for future in futures:
