@@ -25,6 +25,9 @@ WARPS = 4
 """Groups of 32 threads per program, so 2 or 8 neurons per thread; twice as many where gradients of
 constants are summed, which needs more registers."""
 
+EXACT = {"enable_fp_fusion": False}
+"""How to launch so that products and sums round one by one, as in the reference."""
+
 PROGRAMS_PER_CORE = 4, 8
 """Programs of the backward pass per multiprocessor, at least and at most. Between them as many as
 leave their notes in half of the L2 cache."""
@@ -45,7 +48,7 @@ def scan_cuda(
 
     x, neurons = x.contiguous(), x.shape[1]
     constants = [decay, threshold, current_decay, adaptation, adaptation_decay]
-    values, wide, period = _alike(constants, neurons)
+    values, how, period = _alike(constants, x)
     sizes = neurons, neurons if current else 0, neurons if adaptive else 0
     v1, i1, a1 = (x.new_empty(size, dtype=torch.float32) for size in sizes)
     out = torch.empty_like(x)
@@ -56,8 +59,8 @@ def scan_cuda(
             triton_kernels.forward[grid](
                 x, *map(_given, (v0, i0, a0)), *values, out, *map(_given, (v1, i1, a1)),
                 x.shape[0], neurons, period, ADAPTIVE=adaptive, CURRENT=current, FIRES=fires,
-                RESET=reset, SCALE_INPUT=scale_input, WIDE=wide, BLOCK=block, num_warps=WARPS,
-                enable_fp_fusion=False,
+                RESET=reset, SCALE_INPUT=scale_input, HOW=how, BLOCK=block, num_warps=WARPS,
+                **EXACT,
             )  # fmt: skip
     return out, v1, i1, a1
 
@@ -75,15 +78,15 @@ def scan_backward_cuda(
 
     x, given, neurons = x.contiguous(), given.contiguous(), x.shape[1]
     constants = [decay, threshold, current_decay, adaptation, adaptation_decay, temperature]
-    values, wide, period = _alike(constants, neurons)
+    values, how, period = _alike(constants, x)
     block = _width(neurons)
     blocks = -(-neurons // block)
     # Which of the constants the type computes with, in their order.
     used = True, fires, current, adaptive and fires, adaptive and fires, fires
     sums = [
-        x.new_empty(neurons if wide >> k & 1 else blocks, dtype=torch.float32)
-        if learn and uses and neurons else None
-        for k, uses in enumerate(used)
+        x.new_empty(neurons if c.numel() > 1 else blocks, dtype=torch.float32)
+        if learn and uses and neurons and not _is_number(c) else None
+        for c, uses in zip(constants, used, strict=True)
     ]  # fmt: skip
     gx = torch.empty_like(x)
     before = [torch.zeros_like(s, dtype=torch.float32) for s in (v0, i0, a0)]
@@ -96,26 +99,39 @@ def scan_backward_cuda(
                 x, *map(_given, (v0, i0, a0)), *values, given, *map(_given, (gv1, gi1, ga1)), gx,
                 *map(_given, before), *sums, scratch, x.shape[0], neurons, period, blocks,
                 ADAPTIVE=adaptive, CURRENT=current, FIRES=fires, RESET=reset,
-                SCALE_INPUT=scale_input, DETACH=detach, KIND=surrogate, WIDE=wide, BLOCK=block,
-                num_warps=2 * WARPS if learn else WARPS, enable_fp_fusion=False,
+                SCALE_INPUT=scale_input, DETACH=detach, KIND=surrogate, HOW=how, BLOCK=block,
+                num_warps=2 * WARPS if learn else WARPS, **EXACT,
             )  # fmt: skip
     to_constants = [_total(s, c) for s, c in zip(sums, constants, strict=True)]
     return gx, *before, *to_constants  # type: ignore[return-value]
 
 
-def _alike(constants: list[Tensor], neurons: int) -> tuple[list[Tensor], int, int]:
-    """Return constants in float32, bits that say which are wide, and the wide ones' period.
+def _alike(constants: list[Tensor], x: Tensor) -> tuple[list[Tensor | float], int, int]:
+    """Return constants as the kernels take them, how they come, and the period of the wide ones.
 
-    Wide constants of different periods, which no module makes, are repeated to one per neuron.
+    A number stays one: nothing is copied to the device. Wide constants of different periods, which
+    no module makes, are repeated to one per neuron.
     """
-    values = [c.float().contiguous() for c in constants]
-    wide = sum(1 << k for k, c in enumerate(values) if c.numel() > 1)
-    periods = {c.numel() for c in values if c.numel() > 1}
+    numbers = [_is_number(c) for c in constants]
+    arrays = [
+        c if number else c.to(x.device, torch.float32).contiguous()
+        for c, number in zip(constants, numbers, strict=True)
+    ]
+    periods = {c.numel() for c in arrays if c.numel() > 1}
     if len(periods) > 1:
-        place = torch.arange(neurons, device=values[0].device)
-        values = [c[place % c.numel()] if c.numel() > 1 else c for c in values]
-        periods = {neurons}
-    return values, wide, periods.pop() if periods else 1
+        place = torch.arange(x.shape[1], device=x.device)
+        arrays = [c[place % c.numel()] if c.numel() > 1 else c for c in arrays]
+        periods = {x.shape[1]}
+    how = 0
+    for k, (number, array) in enumerate(zip(numbers, arrays, strict=True)):
+        how |= (0 if number else 1 if array.numel() == 1 else 2) << 2 * k
+    values = [float(c) if number else c for c, number in zip(arrays, numbers, strict=True)]
+    return values, how, periods.pop() if periods else 1
+
+
+def _is_number(constant: Tensor) -> bool:
+    """Whether a constant is known without asking the device, and nobody asks for its gradient."""
+    return constant.numel() == 1 and constant.device.type == "cpu" and not constant.requires_grad
 
 
 def _total(sums: Tensor | None, constant: Tensor) -> Tensor:
@@ -124,7 +140,7 @@ def _total(sums: Tensor | None, constant: Tensor) -> Tensor:
     if sums is None:
         return torch.zeros_like(constant, dtype=torch.float32)
     rows = F.pad(sums, (0, -sums.numel() % count)).view(-1, count)
-    return rows.sum(0, dtype=torch.float64).float()
+    return rows.sum(0, dtype=torch.float64).to(constant.device, torch.float32)
 
 
 def _given(tensor: Tensor) -> Tensor | None:

@@ -21,9 +21,10 @@ constant is a single number; torch adds up the rest. No atomics, and neither the
 nor their order matters.
 
 Layout: ``x`` ``[T, N]`` contiguous, float32, float16 or bfloat16; computed in float32. A constant
-has one value, or ``period`` values where neuron ``n`` has value ``n % period``: bit ``k`` of
-``WIDE`` says so for the ``k``-th. A state is ``[N]`` or None: rest, or a state that the type does
-not have. ``g_decay`` and the like are ``[N]`` or ``[blocks]``, or None where nobody asks.
+is a number, an array of one value, or one of ``period`` values where neuron ``n`` has value
+``n % period``; two bits of ``HOW`` from bit ``2 k`` on say which for the ``k``-th. A state is
+``[N]`` or None: rest, or a state that the type does not have. ``g_decay`` and the like are ``[N]``
+where the constant has many values, else ``[blocks]``, or None where nobody asks.
 """
 
 import triton
@@ -31,6 +32,9 @@ import triton.language as tl
 from triton.language import constexpr, tensor
 
 from nas.fused import kernels, slope_kernels
+
+NUMBER, ONE, MANY = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
+"""Ways in which a constant comes."""
 
 HARD, SOFT = tl.constexpr(kernels.HARD), tl.constexpr(kernels.SOFT)
 
@@ -90,26 +94,28 @@ def _by_temperature(v: tensor, b: tensor, scale: tensor, slope: tensor, KIND: co
 
 @triton.jit
 def _constant(
-    values: tensor, place: tensor, inside: tensor, WIDE: constexpr, K: constexpr
+    values: tensor, place: tensor, inside: tensor, HOW: constexpr, K: constexpr
 ) -> tensor:
-    """Load the ``K``-th constant: one number, or one per neuron of the block."""
-    if (WIDE >> K) & 1:
-        return tl.load(values + place, mask=inside, other=1.0)
-    else:  # noqa: RET505  (the compiler follows one of two branches, not a jump)
+    """Return the ``K``-th constant: one value, or one per neuron of the block."""
+    if (HOW >> 2 * K) & 3 == NUMBER:
+        return values
+    elif (HOW >> 2 * K) & 3 == ONE:  # noqa: RET505  (the compiler follows branches, not jumps)
         return tl.load(values)
+    else:
+        return tl.load(values + place, mask=inside, other=1.0)
 
 
 @triton.jit
 def _constants(
     decay: tensor, threshold: tensor, current_decay: tensor, adaptation: tensor,
-    adaptation_decay: tensor, place: tensor, inside: tensor, WIDE: constexpr,
+    adaptation_decay: tensor, place: tensor, inside: tensor, HOW: constexpr,
 ) -> tensor:  # fmt: skip
     """Load what the steps of the block compute with."""
-    d = _constant(decay, place, inside, WIDE, 0)
-    th = _constant(threshold, place, inside, WIDE, 1)
-    c = _constant(current_decay, place, inside, WIDE, 2)
-    beta = _constant(adaptation, place, inside, WIDE, 3)
-    rho = _constant(adaptation_decay, place, inside, WIDE, 4)
+    d = _constant(decay, place, inside, HOW, 0)
+    th = _constant(threshold, place, inside, HOW, 1)
+    c = _constant(current_decay, place, inside, HOW, 2)
+    beta = _constant(adaptation, place, inside, HOW, 3)
+    rho = _constant(adaptation_decay, place, inside, HOW, 4)
     return d, th, c, beta, rho
 
 
@@ -132,11 +138,11 @@ def _finish(state: tensor, lane: tensor, inside: tensor, first: tensor, values: 
 @triton.jit
 def _add_up(
     sums: tensor, lane: tensor, inside: tensor, first: tensor, block: tensor, values: tensor,
-    WIDE: constexpr, K: constexpr,
+    HOW: constexpr, K: constexpr,
 ) -> None:  # fmt: skip
     """Store the gradient of the ``K``-th constant for every neuron, or for the block."""
     if sums is not None:
-        if (WIDE >> K) & 1:
+        if (HOW >> 2 * K) & 3 == MANY:
             tl.store(sums + first + lane, values, mask=inside)
         else:
             tl.store(sums + block, tl.sum(tl.where(inside, values, 0.0), 0))
@@ -186,25 +192,26 @@ def forward(
     x: tensor, v0: tensor, i0: tensor, a0: tensor, decay: tensor, threshold: tensor,
     current_decay: tensor, adaptation: tensor, adaptation_decay: tensor, out: tensor, v1: tensor,
     i1: tensor, a1: tensor, steps: tensor, neurons: tensor, period: tensor, ADAPTIVE: constexpr,
-    CURRENT: constexpr, FIRES: constexpr, RESET: constexpr, SCALE_INPUT: constexpr, WIDE: constexpr,
+    CURRENT: constexpr, FIRES: constexpr, RESET: constexpr, SCALE_INPUT: constexpr, HOW: constexpr,
     BLOCK: constexpr,
 ) -> None:  # fmt: skip
     """Take one block of neurons through all time steps; one program per block."""
     lane = tl.arange(0, BLOCK)
     first = tl.program_id(0).to(tl.int64) * BLOCK
-    inside = lane < neurons - first
+    width = tl.minimum(neurons - first, BLOCK).to(tl.int32)
+    inside = lane < width
     place = ((first % period).to(tl.int32) + lane) % period
     d, th, c, beta, rho = _constants(decay, threshold, current_decay, adaptation, adaptation_decay,
-                                     place, inside, WIDE)  # fmt: skip
+                                     place, inside, HOW)  # fmt: skip
     v, i = _start(v0, lane, inside, first), _start(i0, lane, inside, first)
     a = _start(a0, lane, inside, first)
     x_row, out_row = x + first, out + first
     # The input of the next step is on its way while this one is computed.
-    coming = tl.load(x_row + lane, mask=inside & (steps > 0), other=0.0)
+    coming = tl.load(x_row + lane, mask=lane < tl.where(steps > 0, width, 0), other=0.0)
     for t in range(steps):
         now = coming.to(tl.float32)
         x_row += neurons
-        coming = tl.load(x_row + lane, mask=inside & (t + 1 < steps), other=0.0)
+        coming = tl.load(x_row + lane, mask=lane < tl.where(t + 1 < steps, width, 0), other=0.0)
         v, i, a, u, spikes = _advance(now, v, i, a, d, th, c, beta, rho, ADAPTIVE, CURRENT, FIRES,
                                       RESET, SCALE_INPUT)  # fmt: skip
         tl.store(out_row + lane, spikes if FIRES else u, mask=inside)
@@ -216,17 +223,17 @@ def forward(
 
 @triton.jit
 def _rebuild(
-    x_row: tensor, note: tensor, lane: tensor, inside: tensor, v: tensor, i: tensor, a: tensor,
+    x_row: tensor, note: tensor, lane: tensor, width: tensor, v: tensor, i: tensor, a: tensor,
     d: tensor, th: tensor, c: tensor, beta: tensor, rho: tensor, steps: tensor, neurons: tensor,
     ADAPTIVE: constexpr, CURRENT: constexpr, FIRES: constexpr, RESET: constexpr,
     SCALE_INPUT: constexpr, BLOCK: constexpr,
 ) -> None:  # fmt: skip
     """Run a block forward and note of every step ``u``, and ``a`` before it and ``i`` in it."""
-    coming = tl.load(x_row + lane, mask=inside & (steps > 0), other=0.0)
+    coming = tl.load(x_row + lane, mask=lane < tl.where(steps > 0, width, 0), other=0.0)
     for t in range(steps):
         now = coming.to(tl.float32)
         x_row += neurons
-        coming = tl.load(x_row + lane, mask=inside & (t + 1 < steps), other=0.0)
+        coming = tl.load(x_row + lane, mask=lane < tl.where(t + 1 < steps, width, 0), other=0.0)
         if ADAPTIVE:
             tl.store(note + BLOCK + lane, a)
         v, i, a, u, _ = _advance(now, v, i, a, d, th, c, beta, rho, ADAPTIVE, CURRENT, FIRES, RESET,
@@ -243,7 +250,7 @@ def _recall(
     BLOCK: constexpr,
 ) -> tensor:  # fmt: skip
     """Load the notes ``u, a, i`` of a step, zeros where the type has none."""
-    mask = (lane >= 0) & there
+    mask = lane < tl.where(there, BLOCK, 0)
     u = tl.load(note + lane, mask=mask, other=0.0)
     a, i = tl.zeros(lane.shape, tl.float32), tl.zeros(lane.shape, tl.float32)
     if ADAPTIVE:
@@ -301,22 +308,23 @@ def backward(
     g_adaptation: tensor, g_adaptation_decay: tensor, g_temperature: tensor, scratch: tensor,
     steps: tensor, neurons: tensor, period: tensor, blocks: tensor, ADAPTIVE: constexpr,
     CURRENT: constexpr, FIRES: constexpr, RESET: constexpr, SCALE_INPUT: constexpr,
-    DETACH: constexpr, KIND: constexpr, WIDE: constexpr, BLOCK: constexpr,
+    DETACH: constexpr, KIND: constexpr, HOW: constexpr, BLOCK: constexpr,
 ) -> None:  # fmt: skip
     """Take block after block forward and back again; ``scratch`` holds the notes of one each."""
     lane, size = tl.arange(0, BLOCK), (1 + ADAPTIVE + CURRENT) * BLOCK
     kept = scratch + tl.program_id(0).to(tl.int64) * steps * size
     for block in range(tl.program_id(0), blocks, tl.num_programs(0)):
         first = tl.cast(block, tl.int64) * BLOCK
-        inside = lane < neurons - first
+        width = tl.minimum(neurons - first, BLOCK).to(tl.int32)
+        inside = lane < width
         place = ((first % period).to(tl.int32) + lane) % period
         d, th, c, beta, rho = _constants(decay, threshold, current_decay, adaptation,
-                                         adaptation_decay, place, inside, WIDE)  # fmt: skip
-        b = _constant(temperature, place, inside, WIDE, 5)
+                                         adaptation_decay, place, inside, HOW)  # fmt: skip
+        b = _constant(temperature, place, inside, HOW, 5)
         scale = 0.5 * b / _tanh(0.5 * b)
         v, i = _start(v0, lane, inside, first), _start(i0, lane, inside, first)
         a = _start(a0, lane, inside, first)
-        _rebuild(x + first, kept, lane, inside, v, i, a, d, th, c, beta, rho, steps, neurons,
+        _rebuild(x + first, kept, lane, width, v, i, a, d, th, c, beta, rho, steps, neurons,
                  ADAPTIVE, CURRENT, FIRES, RESET, SCALE_INPUT, BLOCK)  # fmt: skip
         # Threads may read what others of the program wrote, here and in the next block.
         tl.debug_barrier()
@@ -327,11 +335,13 @@ def backward(
         row = first + tl.cast(steps - 1, tl.int64) * neurons
         note = kept + (steps - 1) * size
         u, a_in, now = _recall(note, lane, steps > 0, ADAPTIVE, CURRENT, BLOCK)
-        coming = tl.load(given + row + lane, mask=inside & (steps > 0), other=0.0)
+        coming = tl.load(given + row + lane, mask=lane < tl.where(steps > 0, width, 0), other=0.0)
         for k in range(steps):
             more, g, note = k + 1 < steps, coming.to(tl.float32), note - size
             u_before, a_before, i_before = _recall(note, lane, more, ADAPTIVE, CURRENT, BLOCK)
-            coming = tl.load(given + row - neurons + lane, mask=inside & more, other=0.0)
+            coming = tl.load(
+                given + row - neurons + lane, mask=lane < tl.where(more, width, 0), other=0.0
+            )
             if g_adaptation_decay is not None:
                 s_rho += ga * a_in
             out, gu, g_level, g_b, gv, gi, ga = _retreat(
@@ -353,9 +363,9 @@ def backward(
         _finish(gv0, lane, inside, first, gv)
         _finish(gi0, lane, inside, first, gi)
         _finish(ga0, lane, inside, first, ga)
-        _add_up(g_decay, lane, inside, first, block, s_d, WIDE, 0)
-        _add_up(g_threshold, lane, inside, first, block, s_th, WIDE, 1)
-        _add_up(g_current_decay, lane, inside, first, block, s_c, WIDE, 2)
-        _add_up(g_adaptation, lane, inside, first, block, s_beta, WIDE, 3)
-        _add_up(g_adaptation_decay, lane, inside, first, block, s_rho, WIDE, 4)
-        _add_up(g_temperature, lane, inside, first, block, s_b, WIDE, 5)
+        _add_up(g_decay, lane, inside, first, block, s_d, HOW, 0)
+        _add_up(g_threshold, lane, inside, first, block, s_th, HOW, 1)
+        _add_up(g_current_decay, lane, inside, first, block, s_c, HOW, 2)
+        _add_up(g_adaptation, lane, inside, first, block, s_beta, HOW, 3)
+        _add_up(g_adaptation_decay, lane, inside, first, block, s_rho, HOW, 4)
+        _add_up(g_temperature, lane, inside, first, block, s_b, HOW, 5)

@@ -261,10 +261,10 @@ class Analog(nn.Module):
 
 
 def _placed(value: float | Tensor, device: torch.device) -> Tensor:
-    """Return a constant on the device; a number is filled in there, as copying one would wait."""
+    """Return a constant as a tensor: a number on the CPU, where a kernel can read it at once."""
     if isinstance(value, Tensor):
         return value.to(device, torch.float32)
-    return torch.full((), value, dtype=torch.float32, device=device)
+    return torch.tensor(value, dtype=torch.float32)
 
 
 def _fits(size: torch.Size, shape: torch.Size) -> bool:

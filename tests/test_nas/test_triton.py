@@ -197,6 +197,17 @@ def test_presets_of_a_type(device, kind):
     torch.testing.assert_close(learned, theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_membrane_at_the_threshold_does_not_fire(device, kind):
+    x = torch.tensor([0.5, 0.25, 0.375, 0.4375, 0.0, 1.0]).repeat(4, 1, 7)
+    params = replace(kind.default(), decay=0.5, threshold=0.5)
+    out = kind(params, backend="kernel")(x.to(device)).cpu()
+    assert torch.equal(out, kind(params, backend="reference")(x))
+    if kind.emits_spikes:
+        assert out[0, 0, :6].tolist() == [0, 0, 0, 0, 0, 1]
+
+
 # ---- sizes
 
 
@@ -437,9 +448,9 @@ def test_importing_nas_does_not_import_triton():
 STATES = ("v0", "i0", "a0", "v1", "i1", "a1", "gv1", "gi1", "ga1", "gv0", "gi0", "ga0")
 COMPILED = {
     "lif": ({}, 0, ("i", "a")),
-    "alif": ({"ADAPTIVE": True, "RESET": 1}, 63, ("i",)),
-    "current": ({"CURRENT": True, "SCALE_INPUT": True, "RESET": 2}, 0, ("a",)),
-    "integrator": ({"FIRES": False}, 1, ("i", "a")),
+    "alif": ({"ADAPTIVE": True, "RESET": 1}, 2, ("i",)),
+    "current": ({"CURRENT": True, "SCALE_INPUT": True, "RESET": 2}, 1, ("a",)),
+    "integrator": ({"FIRES": False}, 0, ("i", "a")),
 }
 
 
@@ -457,9 +468,10 @@ def test_kernels_compile_for_devices(tmp_path, monkeypatch, name, which, capabil
     from nas.fused import triton_kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    flags, wide, absent = COMPILED[name]
+    flags, way, absent = COMPILED[name]
     plain = {"ADAPTIVE": False, "CURRENT": False, "FIRES": True, "RESET": 0, "SCALE_INPUT": False}
-    fixed = {**plain, "DETACH": False, "KIND": 0, **flags, "WIDE": wide, "BLOCK": 1024}
+    fixed = {**plain, "DETACH": False, "KIND": 0, **flags, "BLOCK": 1024,
+             "HOW": sum(way << 2 * k for k in range(6))}  # fmt: skip
     function = getattr(triton_kernels, which)
     types = {}
     for argument in function.arg_names:
@@ -468,9 +480,11 @@ def test_kernels_compile_for_devices(tmp_path, monkeypatch, name, which, capabil
         integer = argument in ("steps", "neurons", "period", "blocks")
         element = dtype if argument in ("x", "out", "given", "gx") else "fp32"
         types[argument] = "i32" if integer else f"*{element}"
+        if argument in RANGES and way == 0:
+            types[argument] = "fp32"
     types |= {argument: "constexpr" for argument in fixed if argument in types}
     places = {(function.arg_names.index(a),): v for a, v in fixed.items() if a in types}
-    options = {"num_warps": cuda.WARPS, "enable_fp_fusion": False}
+    options = {"num_warps": cuda.WARPS, **cuda.EXACT}
     source = ASTSource(fn=function, signature=types, constexprs=places)
     built = compile_source(source, target=GPUTarget("cuda", capability, 32), options=options)
     assert len(built.asm["cubin"]) > 1000
