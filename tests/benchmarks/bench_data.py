@@ -5,14 +5,19 @@
 Peers: `tonic` (a dependency of this project); `evlib` if it is installed (`pip install evlib`;
 its dependency torchvision may have to be removed beside a CPU build of torch); DSEC's example
 loader, whose steps are done here in our own words with torch and h5py (`official_*`).
+Threads of torch wait without spinning here: by default they keep a processor busy for
+milliseconds after their case has ended, at the cost of the case that comes next.
 Events are generated, uniform over the sensor (the worst locality) and sorted by time.
 """
 
 import argparse
 import contextlib
+import os
 import sys
 import tempfile
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
 
 import h5py
 import hdf5plugin  # noqa: F401
