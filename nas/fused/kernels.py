@@ -5,8 +5,10 @@ that are fixed when a kernel is compiled leave only what the type needs. A block
 the cache, and nothing but the input is kept for the backward pass, which rebuilds the membrane.
 
 Layout: ``x`` ``[T, N]``; a constant is an array of one value, or of ``M`` values where neuron ``n``
-has value ``n % M``; a state is ``[N]``, or empty for rest. Gradients of constants are summed for
-each of ``GROUPS`` parts of the work in float64, so they do not depend on the number of threads.
+has value ``n % M``; a state is ``[N]``, or empty for rest. Blocks are cut from a period of neurons
+and taken from all periods one after the other: ``M`` neurons, so that a block's constants are read
+and their gradients written once; or all ``N``, where ``M`` is too small to be shared out. Each of
+``GROUPS`` parts of the work sums gradients on its own, so they do not depend on the threads.
 """
 
 from collections.abc import Callable
@@ -39,30 +41,41 @@ and synaptic current before the step; the input current. The last three serve th
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _load(values: F32, again: bool, first: int, width: int, to: F32) -> None:
-    """Copy the constants of the neurons ``first`` to ``first + width - 1``.
+def _load(values: F32, again: bool, same: bool, first: int, width: int, to: F32) -> bool:
+    """Copy the constants of the neurons ``first`` to ``first + width - 1``, if they are not there.
 
-    One value for all is spread over ``to`` by the first call; ``again`` says that it is there.
+    Args:
+        values: one for all neurons, or those of a period.
+        again: the block before had the same value, if it is one for all.
+        same: the block before had the same values, whatever they are.
+        first: number of the first neuron.
+        width: how many there are.
+        to: where the values go; one for all fills it.
+
+    Returns:
+        Whether anything was copied.
     """
+    if same or (again and values.size == 1):
+        return False
+    place = first % values.size
     if values.size == 1:
-        if not again:
-            to[:] = values[0]
+        to[:] = values[0]
+    elif place + width <= values.size:
+        to[:width] = values[place : place + width]
     else:
-        place = first % values.size
         for i in range(width):
-            to[i] = values[place]
-            place = place + 1 if place + 1 < values.size else 0
+            to[i] = values[(place + i) % values.size]
+    return True
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _scale(again: bool, width: int, const: F32) -> None:
-    """Write ``b / (2 tanh(b/2))`` of the temperatures ``b``, unless it is there ``again``."""
-    if not again:
-        one = np.float32(1.0)
-        for i in range(width):
-            b = const[TEMPERATURE, i]
-            e = exp_minus(b)
-            const[SCALE, i] = np.float32(0.5) * b * (one + e) / (one - e)
+def _scale(width: int, const: F32) -> None:
+    """Write ``b / (2 tanh(b/2))`` of the temperatures ``b``."""
+    one = np.float32(1.0)
+    for i in range(width):
+        b = const[TEMPERATURE, i]
+        e = exp_minus(b)
+        const[SCALE, i] = np.float32(0.5) * b * (one + e) / (one - e)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -82,39 +95,46 @@ def _finish(values: F32, first: int, width: int, to: F32) -> None:
 
 # Fast mathematics here lets several partial sums run side by side, in the same order every time.
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
-def _add_up(sums: F32, first: int, width: int, to: F64) -> None:
-    """Add the gradients of some neurons to those of their constants."""
+def _add_up(sums: F32, first: int, width: int, group: int, grads: F64) -> None:
+    """Add the gradients of some neurons to those of their constants.
+
+    ``grads`` has one row, or one per group if groups share constants.
+    """
+    to = grads[group % grads.shape[0]]
     if to.size == 1:
         total = 0.0
         for i in range(width):
             total += sums[i]
         to[0] += total
-    else:
-        place = first % to.size
+        return
+    place = first % to.size
+    if place + width <= to.size:
         for i in range(width):
-            to[place] += sums[i]
-            place = place + 1 if place + 1 < to.size else 0
+            to[place + i] += sums[i]
+    else:
+        for i in range(width):
+            to[(place + i) % to.size] += sums[i]
 
 
 @numba.njit(nogil=True, forceinline=True, error_model="numpy")
 def _prepare(
-    adaptive: bool, current: bool, again: bool, first: int, width: int, v0: F32, i0: F32, a0: F32,
-    decay: F32, threshold: F32, current_decay: F32, adaptation: F32, adaptation_decay: F32,
-    const: F32, state: F32,
+    adaptive: bool, current: bool, again: bool, same: bool, first: int, width: int, v0: F32,
+    i0: F32, a0: F32, decay: F32, threshold: F32, current_decay: F32, adaptation: F32,
+    adaptation_decay: F32, const: F32, state: F32,
 ) -> None:  # fmt: skip
     """Copy the constants of a block and the state that it starts from, as far as its type has them.
 
-    ``again`` says that ``const`` has served a block before.
+    ``again`` and ``same`` as for ``_load``.
     """
-    _load(decay, again, first, width, const[DECAY])
-    _load(threshold, again, first, width, const[THRESHOLD])
+    _load(decay, again, same, first, width, const[DECAY])
+    _load(threshold, again, same, first, width, const[THRESHOLD])
     _start(v0, first, width, state[VOLTAGE])
     if current:
-        _load(current_decay, again, first, width, const[CURRENT_DECAY])
+        _load(current_decay, again, same, first, width, const[CURRENT_DECAY])
         _start(i0, first, width, state[CURRENT])
     if adaptive:
-        _load(adaptation, again, first, width, const[ADAPTATION])
-        _load(adaptation_decay, again, first, width, const[ADAPTATION_DECAY])
+        _load(adaptation, again, same, first, width, const[ADAPTATION])
+        _load(adaptation_decay, again, same, first, width, const[ADAPTATION_DECAY])
         _start(a0, first, width, state[ADAPTED])
 
 
@@ -227,26 +247,27 @@ def forward_kernel(
     @numba.njit(cache=True, nogil=True, error_model="numpy")
     def forward(
         x: F32, v0: F32, i0: F32, a0: F32, decay: F32, threshold: F32, current_decay: F32,
-        adaptation: F32, adaptation_decay: F32, block: int, out: F32, v1: F32, i1: F32, a1: F32,
-        begin: int, end: int,
+        adaptation: F32, adaptation_decay: F32, block: int, period: int, out: F32, v1: F32, i1: F32,
+        a1: F32, begin: int, end: int,
     ) -> None:  # fmt: skip
         steps, neurons = x.shape
         for group in range(begin, end):
             const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
-            nothing = np.empty((4, 0), np.float32)
-            for first in range(group * block, neurons, GROUPS * block):
-                width = min(block, neurons - first)
-                stop = first + width
-                again = first > group * block
-                _prepare(adaptive, current, again, first, width, v0, i0, a0, decay, threshold,
-                         current_decay, adaptation, adaptation_decay, const, state)  # fmt: skip
-                for t in range(steps):
-                    _advance(adaptive, current, fires, reset, scale_input, False, False,
-                             x[t, first:stop], width, const, state, nothing,
-                             out[t, first:stop])  # fmt: skip
-                _finish(state[VOLTAGE], first, width, v1)
-                _finish(state[CURRENT], first, width, i1)
-                _finish(state[ADAPTED], first, width, a1)
+            nothing = np.empty((1, 0), np.float32)
+            for part in range(group * block, period, GROUPS * block):
+                width = min(block, period - part)
+                for first in range(part, neurons, period):
+                    again, same, stop = first > group * block, first > part, first + width
+                    _prepare(adaptive, current, again, same, first, width, v0, i0, a0, decay,
+                             threshold, current_decay, adaptation, adaptation_decay, const,
+                             state)  # fmt: skip
+                    for t in range(steps):
+                        _advance(adaptive, current, fires, reset, scale_input, False, False,
+                                 x[t, first:stop], width, const, state, nothing,
+                                 out[t, first:stop])  # fmt: skip
+                    _finish(state[VOLTAGE], first, width, v1)
+                    _finish(state[CURRENT], first, width, i1)
+                    _finish(state[ADAPTED], first, width, a1)
 
     return forward
 
@@ -264,53 +285,55 @@ def backward_kernel(  # noqa: C901  (the branches are decided when it is compile
         dL/du    = dL/ds S' + dL/dv dv/du         dv/du = 1 - s (hard), 1 (soft, none)
         dL/dV_th = -dL/ds S' - dL/dv s (soft)
     """
+    rows = 5 if learn else 2 if adaptive else 1
 
     @numba.njit(cache=True, nogil=True, error_model="numpy")
     def backward(  # noqa: C901
         x: F32, v0: F32, i0: F32, a0: F32, decay: F32, threshold: F32, current_decay: F32,
-        adaptation: F32, adaptation_decay: F32, temperature: F32, block: int, given: F32,
-        gv1: F32, gi1: F32, ga1: F32, gx: F32, gv0: F32, gi0: F32, ga0: F32, g_decay: F64,
-        g_threshold: F64, g_current_decay: F64, g_adaptation: F64, g_adaptation_decay: F64,
-        g_temperature: F64, begin: int, end: int,
+        adaptation: F32, adaptation_decay: F32, temperature: F32, block: int, period: int,
+        given: F32, gv1: F32, gi1: F32, ga1: F32, gx: F32, gv0: F32, gi0: F32, ga0: F32,
+        g_decay: F64, g_threshold: F64, g_current_decay: F64, g_adaptation: F64,
+        g_adaptation_decay: F64, g_temperature: F64, begin: int, end: int,
     ) -> None:  # fmt: skip
         steps, neurons = x.shape
         for group in range(begin, end):
             const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
-            kept, sums = np.empty((steps, 5, block), np.float32), np.empty((6, block), np.float32)
-            nothing = np.empty(0, np.float32)
-            for first in range(group * block, neurons, GROUPS * block):
-                width = min(block, neurons - first)
-                stop = first + width
-                again = first > group * block
-                _prepare(adaptive, current, again, first, width, v0, i0, a0, decay, threshold,
-                         current_decay, adaptation, adaptation_decay, const, state)  # fmt: skip
-                if fires:
-                    _load(temperature, again, first, width, const[TEMPERATURE])
-                    _scale(again and temperature.size == 1, width, const)
-                for t in range(steps):
-                    _advance(adaptive, current, fires, reset, scale_input, True, learn,
-                             x[t, first:stop], width, const, state, kept[t], nothing)  # fmt: skip
-                _start(gv1, first, width, state[VOLTAGE])
-                _start(gi1, first, width, state[CURRENT])
-                _start(ga1, first, width, state[ADAPTED])
+            kept = np.empty((steps, rows, block), np.float32)
+            sums, nothing = np.empty((6, block), np.float32), np.empty(0, np.float32)
+            for part in range(group * block, period, GROUPS * block):
+                width = min(block, period - part)
                 if learn:
                     sums[:] = np.float32(0.0)
-                for t in range(steps - 1, -1, -1):
-                    _retreat(adaptive, current, fires, reset, scale_input, detach, kind, learn,
-                             given[t, first:stop], width, const, state, kept[t], sums,
-                             gx[t, first:stop])  # fmt: skip
-                _finish(state[VOLTAGE], first, width, gv0)
-                _finish(state[CURRENT], first, width, gi0)
-                _finish(state[ADAPTED], first, width, ga0)
+                for first in range(part, neurons, period):
+                    again, same, stop = first > group * block, first > part, first + width
+                    _prepare(adaptive, current, again, same, first, width, v0, i0, a0, decay,
+                             threshold, current_decay, adaptation, adaptation_decay, const,
+                             state)  # fmt: skip
+                    if fires and _load(temperature, again, same, first, width, const[TEMPERATURE]):
+                        _scale(width, const)
+                    for t in range(steps):
+                        _advance(adaptive, current, fires, reset, scale_input, True, learn,
+                                 x[t, first:stop], width, const, state, kept[t],
+                                 nothing)  # fmt: skip
+                    _start(gv1, first, width, state[VOLTAGE])
+                    _start(gi1, first, width, state[CURRENT])
+                    _start(ga1, first, width, state[ADAPTED])
+                    for t in range(steps - 1, -1, -1):
+                        _retreat(adaptive, current, fires, reset, scale_input, detach, kind, learn,
+                                 given[t, first:stop], width, const, state, kept[t], sums,
+                                 gx[t, first:stop])  # fmt: skip
+                    _finish(state[VOLTAGE], first, width, gv0)
+                    _finish(state[CURRENT], first, width, gi0)
+                    _finish(state[ADAPTED], first, width, ga0)
                 if learn:
-                    _add_up(sums[DECAY], first, width, g_decay[group])
+                    _add_up(sums[DECAY], part, width, group, g_decay)
                     if fires:
-                        _add_up(sums[THRESHOLD], first, width, g_threshold[group])
-                        _add_up(sums[TEMPERATURE], first, width, g_temperature[group])
+                        _add_up(sums[THRESHOLD], part, width, group, g_threshold)
+                        _add_up(sums[TEMPERATURE], part, width, group, g_temperature)
                     if current:
-                        _add_up(sums[CURRENT_DECAY], first, width, g_current_decay[group])
+                        _add_up(sums[CURRENT_DECAY], part, width, group, g_current_decay)
                     if adaptive:
-                        _add_up(sums[ADAPTATION], first, width, g_adaptation[group])
-                        _add_up(sums[ADAPTATION_DECAY], first, width, g_adaptation_decay[group])
+                        _add_up(sums[ADAPTATION], part, width, group, g_adaptation)
+                        _add_up(sums[ADAPTATION_DECAY], part, width, group, g_adaptation_decay)
 
     return backward

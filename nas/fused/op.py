@@ -22,11 +22,14 @@ CONSTANTS = (
 )  # fmt: skip
 """The constants in the order of the operation's arguments."""
 
-CACHE_FLOATS = 64_000
-"""Floats that a block may work with: they stay in a cache of 256 KiB."""
+CACHE_FLOATS = 131_072
+"""Floats that a block may work with: 512 KiB, which stay in the second-level cache."""
 
-MOST_NEURONS = 2048
-"""Neurons of a block at most: their state and constants stay close to the first-level cache."""
+LEAST_NEURONS = 512
+"""Neurons of a block at least, for blocks to be cut from the neurons of one sample."""
+
+MOST_NEURONS = 4096
+"""Neurons of a block at most. Shorter runs of memory are slower: each step reads elsewhere."""
 
 
 @torch.library.custom_op("stereo_nas::scan", mutates_args=(), device_types="cpu")
@@ -44,9 +47,13 @@ def scan_op(
     spikes = LENDER.lend(values.shape)
     arrays = [_numpy(c) for c in (v0, i0, a0, decay, threshold, current_decay, adaptation,
                                   adaptation_decay)]  # fmt: skip
-    block = _block(x.shape[0], x.shape[1], 0)
+    period = _period(x, arrays[3:])
+    block = _block(x.shape[0], period, 0)
     results = spikes, v1.numpy(), i1.numpy(), a1.numpy()
-    share(lambda first, stop: kernel(values, *arrays, block, *results, first, stop), values.size)
+    share(
+        lambda first, stop: kernel(values, *arrays, block, period, *results, first, stop),
+        values.size,
+    )
     return torch.from_numpy(spikes).to(x.dtype), v1, i1, a1
 
 
@@ -73,19 +80,15 @@ def scan_backward_op(
     arrays = [_numpy(c) for c in constants]
     after = [_numpy(g) for g in (gv1, gi1, ga1)]
     gx = LENDER.lend(values.shape)
-    before = [np.zeros(values.shape[1], np.float32) for _ in range(3)]
-    sums = [np.zeros((GROUPS, c.size if learn else 0)) for c in arrays]
+    before = [np.empty_like(s) for s in states]
+    period = _period(x, arrays)
+    # Where blocks are cut from the period of a constant, no two groups share a value of it.
+    sums = [np.zeros((1 if c.size == period else GROUPS, c.size if learn else 0)) for c in arrays]
     kept = 1 + adaptive + learn * (1 + current + scale_input)
-    block = _block(x.shape[0], x.shape[1], kept)
-    share(
-        lambda first, stop: kernel(
-            values, *states, *arrays, block, incoming, *after, gx, *before, *sums, first, stop
-        ),
-        values.size,
-    )
-    to_states = [
-        torch.from_numpy(g if s.size else s.copy()) for g, s in zip(before, states, strict=True)
-    ]
+    block = _block(x.shape[0], period, kept)
+    given_arrays = values, *states, *arrays, block, period, incoming, *after
+    share(lambda first, stop: kernel(*given_arrays, gx, *before, *sums, first, stop), values.size)
+    to_states = [torch.from_numpy(g) for g in before]
     to_constants = [
         torch.from_numpy(s.sum(0).astype(np.float32) if learn else np.zeros(c.size, np.float32))
         for s, c in zip(sums, arrays, strict=True)
@@ -205,14 +208,25 @@ def _numpy(x: Tensor) -> Any:
     return x.detach().float().contiguous().numpy()
 
 
-def _block(steps: int, neurons: int, kept: int) -> int:
+def _period(x: Tensor, constants: list[Any]) -> int:
+    """Return after how many neurons of ``x`` ``[T, N]`` blocks repeat; see ``nas.fused.kernels``.
+
+    Args:
+        x: input.
+        constants: arrays of one value, or of those of one sample.
+    """
+    sample = max(c.size for c in constants)
+    return sample if sample >= GROUPS * LEAST_NEURONS else x.shape[1]
+
+
+def _block(steps: int, period: int, kept: int) -> int:
     """Return how many neurons a thread takes through all steps at a time.
 
     Args:
         steps: time steps.
-        neurons: how many there are.
+        period: neurons that blocks are cut from.
         kept: values that the pass keeps of a neuron and step.
     """
     most = max(64, min(MOST_NEURONS, CACHE_FLOATS // (kept * steps + 24)))
-    turns = math.ceil(neurons / (GROUPS * most))
-    return max(64, math.ceil(neurons / (GROUPS * max(1, turns)) / 16) * 16)
+    turns = math.ceil(period / (GROUPS * most))
+    return max(64, math.ceil(period / (GROUPS * max(1, turns)) / 16) * 16)
