@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from nas.bilevel import Loss
 from nas.neurons import LIFParams, Neuron, scan
+from nas.surrogate import Surrogate
 
 Weights = dict[str, Tensor]
 """Some parameters of a model by name, or their gradients."""
@@ -148,10 +149,23 @@ def _back(neuron: Neuron, call: _Call, params: LIFParams, *, twice: bool = False
     current = call.current.detach().requires_grad_()
     with torch.enable_grad():
         if twice:  # the kernel can be differentiated once
+            params = replace(params, surrogate=_slope_only(params.surrogate))
             spikes, _ = scan(type(neuron).step, current, None, params)
         else:
             spikes, _ = neuron.run(current, None, params)
     return torch.autograd.grad(spikes, current, call.given, create_graph=twice)[0]
+
+
+def _slope_only(surrogate: Surrogate) -> Surrogate:
+    """Return a surrogate whose temperature changes its slope and nothing else.
+
+    Spikes do not depend on the temperature. Their derivative by it is an estimate to learn the
+    temperature by; in the derivative of a gradient it would count a change that there is not.
+    """
+    kind = type(surrogate)
+    unchanged = {"by_temperature": staticmethod(lambda v, _: torch.zeros_like(v))}
+    slope_only: type[Surrogate] = type(f"{kind.__name__}Slope", (kind,), unchanged)
+    return slope_only(surrogate.temperature)
 
 
 def _gradients(

@@ -1,8 +1,8 @@
 """All time steps of a block of neurons at once, forward and backward, on the CPU.
 
-One template serves every neuron type; its slow twins are the steps of ``nas.neurons.steps``. Flags
-that are fixed when a kernel is compiled leave only what the type needs. A block is small enough for
-the cache, and nothing but the input is kept for the backward pass, which rebuilds the membrane.
+One way through the steps serves every neuron type: it calls the step of a type through a pointer. A
+block is small enough for the cache, and nothing but the input is kept for the backward pass, which
+rebuilds the membrane.
 
 Layout: ``x`` ``[T, N]``; a constant is an array of one value, or of ``M`` values where neuron ``n``
 has value ``n % M``; a state is ``[N]``, or empty for rest. Blocks are cut from a period of neurons
@@ -12,32 +12,37 @@ and their gradients written once; or all ``N``, where ``M`` is too small to be s
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba import types
 
-from nas.fused.slope_kernels import by_temperature_of, exp_minus, slope_of
+from nas.fused.slope_kernels import exp_minus
+from nas.fused.step_kernels import (
+    ADAPTATION,
+    ADAPTATION_DECAY,
+    ADAPTED,
+    CURRENT,
+    CURRENT_DECAY,
+    DECAY,
+    F32,
+    ROW,
+    ROWS,
+    SCALE,
+    TEMPERATURE,
+    THRESHOLD,
+    VOLTAGE,
+    advance_of,
+    call,
+    retreat_of,
+)
 
-F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 GROUPS = 16
 """Parts of the work, whatever the number of threads."""
-
-HARD, SOFT, NONE = 0, 1, 2
-RESETS = {"hard": HARD, "soft": SOFT, "none": NONE}
-
-DECAY, THRESHOLD, CURRENT_DECAY, ADAPTATION, ADAPTATION_DECAY, TEMPERATURE, SCALE = range(7)
-"""Rows of a block's constants; ``SCALE`` is ``b / (2 tanh(b/2))``. The first six have gradients."""
-
-VOLTAGE, CURRENT, ADAPTED = 0, 1, 2
-"""Rows of a block's state: membrane, synaptic current, adaptation."""
-
-U, A_BEFORE, V_BEFORE, I_BEFORE, NOW = range(5)
-"""What the backward pass keeps of a block's step: the membrane before firing; adaptation, membrane
-and synaptic current before the step; the input current. The last three serve the constants."""
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -58,10 +63,14 @@ def _load(values: F32, again: bool, same: bool, first: int, width: int, to: F32)
     if same or (again and values.size == 1):
         return False
     place = first % values.size
+    # Loops, because to assign a slice compiles the text of an error for three seconds.
     if values.size == 1:
-        to[:] = values[0]
+        for i in range(to.size):
+            to[i] = values[0]
     elif place + width <= values.size:
-        to[:width] = values[place : place + width]
+        given = values[place : place + width]
+        for i in range(width):
+            to[i] = given[i]
     else:
         for i in range(width):
             to[i] = values[(place + i) % values.size]
@@ -116,7 +125,7 @@ def _add_up(sums: F32, first: int, width: int, group: int, grads: F64) -> None:
             to[(place + i) % to.size] += sums[i]
 
 
-@numba.njit(nogil=True, forceinline=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _prepare(
     adaptive: bool, current: bool, again: bool, same: bool, first: int, width: int, v0: F32,
     i0: F32, a0: F32, decay: F32, threshold: F32, current_decay: F32, adaptation: F32,
@@ -138,122 +147,52 @@ def _prepare(
         _start(a0, first, width, state[ADAPTED])
 
 
-@numba.njit(nogil=True, forceinline=True, error_model="numpy")
-def _advance(  # noqa: C901  (the branches are decided when it is compiled)
-    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, keep: bool,
-    learn: bool, x: F32, width: int, const: F32, state: F32, kept: F32, out: F32,
-) -> None:  # fmt: skip
-    """Advance a block by one time step; write spikes to ``out``, or keep what led to them."""
-    zero, one = np.float32(0.0), np.float32(1.0)
-    v, cur, a = state[VOLTAGE], state[CURRENT], state[ADAPTED]
-    d, th, c = const[DECAY], const[THRESHOLD], const[CURRENT_DECAY]
-    beta, rho = const[ADAPTATION], const[ADAPTATION_DECAY]
-    for i in range(width):
-        now = x[i]
-        if current:
-            if learn:
-                kept[I_BEFORE, i] = cur[i]
-            now = c[i] * cur[i] + now
-            cur[i] = now
-        if learn:
-            kept[V_BEFORE, i] = v[i]
-            if scale_input:
-                kept[NOW, i] = now
-        if scale_input:
-            now = (one - d[i]) * now
-        u = d[i] * v[i] + now
-        level = th[i]
-        if adaptive:
-            if keep:
-                kept[A_BEFORE, i] = a[i]
-            level = level + beta[i] * a[i]
-        if keep:
-            kept[U, i] = u
-        s = zero
-        if fires:
-            s = one if u > level else zero
-        if reset == HARD and fires:
-            v[i] = zero if u > level else u
-        elif reset == SOFT and fires:
-            v[i] = u - level * s
-        else:
-            v[i] = u
-        if adaptive:
-            a[i] = rho[i] * a[i] + s
-        if not keep:
-            out[i] = s if fires else u
+SUMS = types.UniTuple(types.float64[:, ::1], 6)  # type: ignore[no-untyped-call]
+
+FORWARD = types.void(
+    types.int64, types.boolean, types.boolean, ROWS, *[ROW] * 8, types.int64,
+    types.int64, ROWS, *[ROW] * 3, types.int64, types.int64,
+)  # fmt: skip
+
+BACKWARD = types.void(
+    types.int64, types.int64, types.boolean, types.boolean,
+    types.boolean, types.boolean, ROWS, *[ROW] * 9, types.int64, types.int64, ROWS, *[ROW] * 3,
+    ROWS, *[ROW] * 3, SUMS, types.int64, types.int64,
+)  # fmt: skip
 
 
-@numba.njit(nogil=True, forceinline=True, error_model="numpy")
-def _retreat(  # noqa: C901  (the branches are decided when it is compiled)
-    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
-    kind: int, learn: bool, given: F32, width: int, const: F32, state: F32, kept: F32,
-    sums: F32, gx: F32,
-) -> None:  # fmt: skip
-    """Go back one time step: from dL/dstate after it and dL/ds to dL/dstate before it and dL/dx."""
-    zero, one = np.float32(0.0), np.float32(1.0)
-    gv, gi, ga = state[VOLTAGE], state[CURRENT], state[ADAPTED]
-    d, th, c = const[DECAY], const[THRESHOLD], const[CURRENT_DECAY]
-    beta, rho = const[ADAPTATION], const[ADAPTATION_DECAY]
-    b, scale = const[TEMPERATURE], const[SCALE]
-    for i in range(width):
-        gu = given[i] + gv[i]
-        if fires:
-            u, level = kept[U, i], th[i]
-            if adaptive:
-                level = level + beta[i] * kept[A_BEFORE, i]
-            far = u - level
-            s = one if far > zero else zero
-            slope = slope_of(kind, far, b[i], scale[i])
-            gs = given[i]
-            if adaptive:
-                gs = gs + ga[i]
-            if reset == HARD and not detach:
-                gs = gs - u * gv[i]
-            if reset == SOFT and not detach:
-                gs = gs - level * gv[i]
-            gu = gs * slope
-            g_level = -gu
-            if reset == SOFT:
-                g_level = g_level - s * gv[i]
-            gu = gu + ((one - s) * gv[i] if reset == HARD else gv[i])
-            if learn:
-                sums[THRESHOLD, i] += g_level
-                sums[TEMPERATURE, i] += gs * by_temperature_of(kind, far, b[i], scale[i], slope)
-            if adaptive:
-                if learn:
-                    sums[ADAPTATION, i] += g_level * kept[A_BEFORE, i]
-                    sums[ADAPTATION_DECAY, i] += ga[i] * kept[A_BEFORE, i]
-                ga[i] = rho[i] * ga[i] + beta[i] * g_level
-        if learn:
-            v = kept[V_BEFORE, i]
-            sums[DECAY, i] += gu * (v - kept[NOW, i] if scale_input else v)
-        gv[i] = d[i] * gu
-        now = (one - d[i]) * gu if scale_input else gu
-        if current:
-            now = now + gi[i]
-            if learn:
-                sums[CURRENT_DECAY, i] += now * kept[I_BEFORE, i]
-            gi[i] = c[i] * now
-        gx[i] = now
-
-
-@cache
 def forward_kernel(
     adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool
 ) -> Callable[..., None]:
-    """Return the compiled forward pass of a neuron type."""
+    """Return the compiled forward pass of a neuron type; arguments as for ``advance_of``."""
+    advance = advance_of(adaptive, current, fires, reset, scale_input, False, False)
+    return partial(_forward(), advance, adaptive, current)
 
-    @numba.njit(cache=True, nogil=True, error_model="numpy")
+
+def backward_kernel(
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
+    kind: int, learn: bool,
+) -> Callable[..., None]:  # fmt: skip
+    """Return the compiled backward pass of a neuron type; arguments as for ``retreat_of``."""
+    advance = advance_of(adaptive, current, fires, reset, scale_input, True, learn)
+    retreat = retreat_of(adaptive, current, fires, reset, scale_input, detach, kind, learn)
+    return partial(_backward(), advance, retreat, adaptive, current, fires, learn)
+
+
+@cache
+def _forward() -> Callable[..., None]:
+    """Compile the way through all steps, when it is first needed."""
+
+    @numba.njit(FORWARD, cache=True, nogil=True, error_model="numpy")
     def forward(
-        x: F32, v0: F32, i0: F32, a0: F32, decay: F32, threshold: F32, current_decay: F32,
-        adaptation: F32, adaptation_decay: F32, block: int, period: int, out: F32, v1: F32, i1: F32,
-        a1: F32, begin: int, end: int,
+        advance: int, adaptive: bool, current: bool, x: F32, v0: F32, i0: F32, a0: F32,
+        decay: F32, threshold: F32, current_decay: F32, adaptation: F32, adaptation_decay: F32,
+        block: int, period: int, out: F32, v1: F32, i1: F32, a1: F32, begin: int, end: int,
     ) -> None:  # fmt: skip
         steps, neurons = x.shape
+        const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
+        nothing = np.empty((1, 0), np.float32)
         for group in range(begin, end):
-            const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
-            nothing = np.empty((1, 0), np.float32)
             for part in range(group * block, period, GROUPS * block):
                 width = min(block, period - part)
                 for first in range(part, neurons, period):
@@ -262,9 +201,8 @@ def forward_kernel(
                              threshold, current_decay, adaptation, adaptation_decay, const,
                              state)  # fmt: skip
                     for t in range(steps):
-                        _advance(adaptive, current, fires, reset, scale_input, False, False,
-                                 x[t, first:stop], width, const, state, nothing,
-                                 out[t, first:stop])  # fmt: skip
+                        call(advance, (x[t, first:stop], width, const, state, nothing,
+                                       out[t, first:stop]))  # fmt: skip
                     _finish(state[VOLTAGE], first, width, v1)
                     _finish(state[CURRENT], first, width, i1)
                     _finish(state[ADAPTED], first, width, a1)
@@ -273,33 +211,22 @@ def forward_kernel(
 
 
 @cache
-def backward_kernel(  # noqa: C901  (the branches are decided when it is compiled)
-    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
-    kind: int, learn: bool,
-) -> Callable[..., None]:  # fmt: skip
-    """Return the compiled backward pass of a neuron type; ``learn`` adds the constants' gradients.
+def _backward() -> Callable[..., None]:  # noqa: C901  (one level per axis of the work)
+    """Compile the way through all steps and back, when it is first needed."""
 
-    With dL/dv and dL/da of the state after a step, and S' the slope of the surrogate:
-
-        dL/ds    = given + dL/da + dL/dv dv/ds    dv/ds = -u (hard), -V_th (soft), 0 (detached)
-        dL/du    = dL/ds S' + dL/dv dv/du         dv/du = 1 - s (hard), 1 (soft, none)
-        dL/dV_th = -dL/ds S' - dL/dv s (soft)
-    """
-    rows = 5 if learn else 2 if adaptive else 1
-
-    @numba.njit(cache=True, nogil=True, error_model="numpy")
-    def backward(  # noqa: C901
+    @numba.njit(BACKWARD, cache=True, nogil=True, error_model="numpy")
+    def backward(
+        advance: int, retreat: int, adaptive: bool, current: bool, fires: bool, learn: bool,
         x: F32, v0: F32, i0: F32, a0: F32, decay: F32, threshold: F32, current_decay: F32,
         adaptation: F32, adaptation_decay: F32, temperature: F32, block: int, period: int,
         given: F32, gv1: F32, gi1: F32, ga1: F32, gx: F32, gv0: F32, gi0: F32, ga0: F32,
-        g_decay: F64, g_threshold: F64, g_current_decay: F64, g_adaptation: F64,
-        g_adaptation_decay: F64, g_temperature: F64, begin: int, end: int,
+        grads: tuple[F64, ...], begin: int, end: int,
     ) -> None:  # fmt: skip
         steps, neurons = x.shape
+        const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
+        kept = np.empty((steps, 5 if learn else 2 if adaptive else 1, block), np.float32)
+        sums, nothing = np.empty((6, block), np.float32), np.empty(0, np.float32)
         for group in range(begin, end):
-            const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
-            kept = np.empty((steps, rows, block), np.float32)
-            sums, nothing = np.empty((6, block), np.float32), np.empty(0, np.float32)
             for part in range(group * block, period, GROUPS * block):
                 width = min(block, period - part)
                 if learn:
@@ -312,28 +239,18 @@ def backward_kernel(  # noqa: C901  (the branches are decided when it is compile
                     if fires and _load(temperature, again, same, first, width, const[TEMPERATURE]):
                         _scale(width, const)
                     for t in range(steps):
-                        _advance(adaptive, current, fires, reset, scale_input, True, learn,
-                                 x[t, first:stop], width, const, state, kept[t],
-                                 nothing)  # fmt: skip
+                        call(advance, (x[t, first:stop], width, const, state, kept[t], nothing))
                     _start(gv1, first, width, state[VOLTAGE])
                     _start(gi1, first, width, state[CURRENT])
                     _start(ga1, first, width, state[ADAPTED])
                     for t in range(steps - 1, -1, -1):
-                        _retreat(adaptive, current, fires, reset, scale_input, detach, kind, learn,
-                                 given[t, first:stop], width, const, state, kept[t], sums,
-                                 gx[t, first:stop])  # fmt: skip
+                        call(retreat, (given[t, first:stop], width, const, state, kept[t], sums,
+                                       gx[t, first:stop]))  # fmt: skip
                     _finish(state[VOLTAGE], first, width, gv0)
                     _finish(state[CURRENT], first, width, gi0)
                     _finish(state[ADAPTED], first, width, ga0)
                 if learn:
-                    _add_up(sums[DECAY], part, width, group, g_decay)
-                    if fires:
-                        _add_up(sums[THRESHOLD], part, width, group, g_threshold)
-                        _add_up(sums[TEMPERATURE], part, width, group, g_temperature)
-                    if current:
-                        _add_up(sums[CURRENT_DECAY], part, width, group, g_current_decay)
-                    if adaptive:
-                        _add_up(sums[ADAPTATION], part, width, group, g_adaptation)
-                        _add_up(sums[ADAPTATION_DECAY], part, width, group, g_adaptation_decay)
+                    for row in range(len(grads)):
+                        _add_up(sums[row], part, width, group, grads[row])
 
     return backward

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from nas.fused.cuda import scan_backward_cuda, scan_cuda
-from nas.fused.kernels import GROUPS, RESETS, backward_kernel, forward_kernel
+from nas.fused.kernels import GROUPS, backward_kernel, forward_kernel
 from nas.fused.lent import LENDER
 from nas.fused.slope_kernels import KINDS
+from nas.fused.step_kernels import RESETS
 from nas.fused.threads import share
 
 CONSTANTS = (
@@ -87,7 +88,10 @@ def scan_backward_op(
     kept = 1 + adaptive + learn * (1 + current + scale_input)
     block = _block(x.shape[0], period, kept)
     given_arrays = values, *states, *arrays, block, period, incoming, *after
-    share(lambda first, stop: kernel(*given_arrays, gx, *before, *sums, first, stop), values.size)
+    share(
+        lambda first, stop: kernel(*given_arrays, gx, *before, tuple(sums), first, stop),
+        values.size,
+    )
     to_states = [torch.from_numpy(g) for g in before]
     to_constants = [
         torch.from_numpy(s.sum(0).astype(np.float32) if learn else np.zeros(c.size, np.float32))

@@ -31,12 +31,12 @@ import triton
 import triton.language as tl
 from triton.language import constexpr, tensor
 
-from nas.fused import kernels, slope_kernels
+from nas.fused import slope_kernels, step_kernels
 
 NUMBER, ONE, MANY = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 """Ways in which a constant comes."""
 
-HARD, SOFT = tl.constexpr(kernels.HARD), tl.constexpr(kernels.SOFT)
+HARD, SOFT = tl.constexpr(step_kernels.HARD), tl.constexpr(step_kernels.SOFT)
 
 DSPIKE = tl.constexpr(slope_kernels.DSPIKE)
 TRIANGLE = tl.constexpr(slope_kernels.TRIANGLE)
@@ -267,7 +267,7 @@ def _retreat(
     CURRENT: constexpr, FIRES: constexpr, RESET: constexpr, SCALE_INPUT: constexpr,
     DETACH: constexpr, KIND: constexpr,
 ) -> tensor:  # fmt: skip
-    """Go back one time step; see ``nas.fused.kernels.backward_kernel`` for the equations.
+    """Go back one time step; see ``nas.fused.step_kernels.retreat_of`` for the equations.
 
     Returns:
         dL/dx, dL/du, dL/dV_th and dL/db of the step, and dL/dv, dL/di, dL/da before it.
