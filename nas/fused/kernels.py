@@ -162,20 +162,20 @@ BACKWARD = types.void(
 
 
 def forward_kernel(
-    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, uniform: bool
 ) -> Callable[..., None]:
     """Return the compiled forward pass of a neuron type; arguments as for ``advance_of``."""
-    advance = advance_of(adaptive, current, fires, reset, scale_input, False, False)
+    advance = advance_of(adaptive, current, fires, reset, scale_input, uniform, False, False)
     return partial(_forward(), advance, adaptive, current)
 
 
 def backward_kernel(
-    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
-    kind: int, learn: bool,
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, uniform: bool,
+    detach: bool, kind: int, learn: bool,
 ) -> Callable[..., None]:  # fmt: skip
     """Return the compiled backward pass of a neuron type; arguments as for ``retreat_of``."""
-    advance = advance_of(adaptive, current, fires, reset, scale_input, True, learn)
-    retreat = retreat_of(adaptive, current, fires, reset, scale_input, detach, kind, learn)
+    advance = advance_of(adaptive, current, fires, reset, scale_input, uniform, True, learn)
+    retreat = retreat_of(adaptive, current, fires, reset, scale_input, uniform, detach, kind, learn)
     return partial(_backward(), advance, retreat, adaptive, current, fires, learn)
 
 

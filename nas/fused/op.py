@@ -42,12 +42,13 @@ def scan_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Return outputs ``[T, N]`` and the state ``[N]`` after them, empty where there is none."""
     del detach, surrogate, temperature
-    kernel = forward_kernel(adaptive, current, fires, reset, scale_input)
     values = _numpy(x)
     v1, i1, a1 = _ended(x, adaptive, current)
     spikes = LENDER.lend(values.shape)
     arrays = [_numpy(c) for c in (v0, i0, a0, decay, threshold, current_decay, adaptation,
                                   adaptation_decay)]  # fmt: skip
+    uniform = all(c.size == 1 for c in arrays[3:])
+    kernel = forward_kernel(adaptive, current, fires, reset, scale_input, uniform)
     period = _period(x, arrays[3:])
     block = _block(x.shape[0], period, 0)
     results = spikes, v1.numpy(), i1.numpy(), a1.numpy()
@@ -74,11 +75,14 @@ def scan_backward_op(
     Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
 ]:  # fmt: skip
     """Return the gradients of the input, the three states and the six constants."""
-    kernel = backward_kernel(adaptive, current, fires, reset, scale_input, detach, surrogate, learn)
     values, incoming = _numpy(x), _numpy(given)
     states = [_numpy(s) for s in (v0, i0, a0)]
     constants = [decay, threshold, current_decay, adaptation, adaptation_decay, temperature]
     arrays = [_numpy(c) for c in constants]
+    uniform = all(c.size == 1 for c in arrays)
+    kernel = backward_kernel(
+        adaptive, current, fires, reset, scale_input, uniform, detach, surrogate, learn
+    )
     after = [_numpy(g) for g in (gv1, gi1, ga1)]
     gx = LENDER.lend(values.shape)
     before = [np.empty_like(s) for s in states]

@@ -74,8 +74,8 @@ def _address(kernel: Any) -> int:
 
 @cache
 def advance_of(  # noqa: C901  (the branches are decided when it is compiled)
-    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, keep: bool,
-    learn: bool,
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, uniform: bool,
+    keep: bool, learn: bool,
 ) -> int:  # fmt: skip
     """Return the address of the compiled step of a neuron type, for ``call``.
 
@@ -87,6 +87,7 @@ def advance_of(  # noqa: C901  (the branches are decided when it is compiled)
         fires: False for an integrator.
         reset: a value of ``RESETS``.
         scale_input: whether the input is scaled by ``1 - decay``.
+        uniform: whether every constant is one value for all neurons, which saves reading them.
         keep: whether ``kept`` is written, for the way back, instead of ``out``.
         learn: whether what the gradients of the constants need is kept, too.
     """
@@ -100,24 +101,25 @@ def advance_of(  # noqa: C901  (the branches are decided when it is compiled)
         d, th, c = const[DECAY], const[THRESHOLD], const[CURRENT_DECAY]
         beta, rho = const[ADAPTATION], const[ADAPTATION_DECAY]
         for i in range(width):
+            n = 0 if uniform else i
             now = x[i]
             if current:
                 if learn:
                     kept[I_BEFORE, i] = cur[i]
-                now = c[i] * cur[i] + now
+                now = c[n] * cur[i] + now
                 cur[i] = now
             if learn:
                 kept[V_BEFORE, i] = v[i]
                 if scale_input:
                     kept[NOW, i] = now
             if scale_input:
-                now = (one - d[i]) * now
-            u = d[i] * v[i] + now
-            level = th[i]
+                now = (one - d[n]) * now
+            u = d[n] * v[i] + now
+            level = th[n]
             if adaptive:
                 if keep:
                     kept[A_BEFORE, i] = a[i]
-                level = level + beta[i] * a[i]
+                level = level + beta[n] * a[i]
             if keep:
                 kept[U, i] = u
             s = zero
@@ -130,7 +132,7 @@ def advance_of(  # noqa: C901  (the branches are decided when it is compiled)
             else:
                 v[i] = u
             if adaptive:
-                a[i] = rho[i] * a[i] + s
+                a[i] = rho[n] * a[i] + s
             if not keep:
                 out[i] = s if fires else u
 
@@ -140,8 +142,8 @@ def advance_of(  # noqa: C901  (the branches are decided when it is compiled)
 
 @cache
 def retreat_of(  # noqa: C901  (the branches are decided when it is compiled)
-    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
-    kind: int, learn: bool,
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, uniform: bool,
+    detach: bool, kind: int, learn: bool,
 ) -> int:  # fmt: skip
     """Return the address of the compiled step back of a neuron type, for ``call``.
 
@@ -154,11 +156,12 @@ def retreat_of(  # noqa: C901  (the branches are decided when it is compiled)
         dL/dV_th = -dL/ds S' - dL/dv s (soft)
 
     Args:
-        adaptive: as for ``advance_of``, and so the next four.
+        adaptive: as for ``advance_of``, and so the next five.
         current: see there.
         fires: see there.
         reset: see there.
         scale_input: see there.
+        uniform: see there.
         detach: whether the reset lets no gradient through.
         kind: a value of ``slope_kernels.KINDS``.
         learn: whether the gradients of the constants are added to ``sums``.
@@ -174,14 +177,15 @@ def retreat_of(  # noqa: C901  (the branches are decided when it is compiled)
         beta, rho = const[ADAPTATION], const[ADAPTATION_DECAY]
         b, scale = const[TEMPERATURE], const[SCALE]
         for i in range(width):
+            n = 0 if uniform else i
             gu = given[i] + gv[i]
             if fires:
-                u, level = kept[U, i], th[i]
+                u, level = kept[U, i], th[n]
                 if adaptive:
-                    level = level + beta[i] * kept[A_BEFORE, i]
+                    level = level + beta[n] * kept[A_BEFORE, i]
                 far = u - level
                 s = one if far > zero else zero
-                slope = slope_of(kind, far, b[i], scale[i])
+                slope = slope_of(kind, far, b[n], scale[n])
                 gs = given[i]
                 if adaptive:
                     gs = gs + ga[i]
@@ -196,22 +200,22 @@ def retreat_of(  # noqa: C901  (the branches are decided when it is compiled)
                 gu = gu + ((one - s) * gv[i] if reset == HARD else gv[i])
                 if learn:
                     sums[THRESHOLD, i] += g_level
-                    sums[TEMPERATURE, i] += gs * by_temperature_of(kind, far, b[i], scale[i], slope)
+                    sums[TEMPERATURE, i] += gs * by_temperature_of(kind, far, b[n], scale[n], slope)
                 if adaptive:
                     if learn:
                         sums[ADAPTATION, i] += g_level * kept[A_BEFORE, i]
                         sums[ADAPTATION_DECAY, i] += ga[i] * kept[A_BEFORE, i]
-                    ga[i] = rho[i] * ga[i] + beta[i] * g_level
+                    ga[i] = rho[n] * ga[i] + beta[n] * g_level
             if learn:
                 v = kept[V_BEFORE, i]
                 sums[DECAY, i] += gu * (v - kept[NOW, i] if scale_input else v)
-            gv[i] = d[i] * gu
-            now = (one - d[i]) * gu if scale_input else gu
+            gv[i] = d[n] * gu
+            now = (one - d[n]) * gu if scale_input else gu
             if current:
                 now = now + gi[i]
                 if learn:
                     sums[CURRENT_DECAY, i] += now * kept[I_BEFORE, i]
-                gi[i] = c[i] * now
+                gi[i] = c[n] * now
             gx[i] = now
 
     KEPT.append(retreat)
