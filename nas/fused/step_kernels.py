@@ -98,28 +98,32 @@ def advance_of(  # noqa: C901  (the branches are decided when it is compiled)
     ) -> None:
         zero, one = np.float32(0.0), np.float32(1.0)
         v, cur, a = state[VOLTAGE], state[CURRENT], state[ADAPTED]
-        d, th, c = const[DECAY], const[THRESHOLD], const[CURRENT_DECAY]
-        beta, rho = const[ADAPTATION], const[ADAPTATION_DECAY]
+        decays, thresholds, current_decays = const[DECAY], const[THRESHOLD], const[CURRENT_DECAY]
+        adaptations, adaptation_decays = const[ADAPTATION], const[ADAPTATION_DECAY]
+        d, th, c = decays[0], thresholds[0], current_decays[0]
+        beta, rho = adaptations[0], adaptation_decays[0]
         for i in range(width):
-            n = 0 if uniform else i
+            if not uniform:
+                d, th, c = decays[i], thresholds[i], current_decays[i]
+                beta, rho = adaptations[i], adaptation_decays[i]
             now = x[i]
             if current:
                 if learn:
                     kept[I_BEFORE, i] = cur[i]
-                now = c[n] * cur[i] + now
+                now = c * cur[i] + now
                 cur[i] = now
             if learn:
                 kept[V_BEFORE, i] = v[i]
                 if scale_input:
                     kept[NOW, i] = now
             if scale_input:
-                now = (one - d[n]) * now
-            u = d[n] * v[i] + now
-            level = th[n]
+                now = (one - d) * now
+            u = d * v[i] + now
+            level = th
             if adaptive:
                 if keep:
                     kept[A_BEFORE, i] = a[i]
-                level = level + beta[n] * a[i]
+                level = level + beta * a[i]
             if keep:
                 kept[U, i] = u
             s = zero
@@ -132,7 +136,7 @@ def advance_of(  # noqa: C901  (the branches are decided when it is compiled)
             else:
                 v[i] = u
             if adaptive:
-                a[i] = rho[n] * a[i] + s
+                a[i] = rho * a[i] + s
             if not keep:
                 out[i] = s if fires else u
 
@@ -173,19 +177,28 @@ def retreat_of(  # noqa: C901  (the branches are decided when it is compiled)
     ) -> None:
         zero, one = np.float32(0.0), np.float32(1.0)
         gv, gi, ga = state[VOLTAGE], state[CURRENT], state[ADAPTED]
-        d, th, c = const[DECAY], const[THRESHOLD], const[CURRENT_DECAY]
-        beta, rho = const[ADAPTATION], const[ADAPTATION_DECAY]
-        b, scale = const[TEMPERATURE], const[SCALE]
+        decays, thresholds, current_decays = const[DECAY], const[THRESHOLD], const[CURRENT_DECAY]
+        adaptations, adaptation_decays = const[ADAPTATION], const[ADAPTATION_DECAY]
+        temperatures, scales = const[TEMPERATURE], const[SCALE]
+        d, th, c = decays[0], thresholds[0], current_decays[0]
+        beta, rho, b, scale = adaptations[0], adaptation_decays[0], temperatures[0], scales[0]
         for i in range(width):
-            n = 0 if uniform else i
+            if not uniform:
+                d, th, c = decays[i], thresholds[i], current_decays[i]
+                beta, rho, b, scale = (
+                    adaptations[i],
+                    adaptation_decays[i],
+                    temperatures[i],
+                    scales[i],
+                )
             gu = given[i] + gv[i]
             if fires:
-                u, level = kept[U, i], th[n]
+                u, level = kept[U, i], th
                 if adaptive:
-                    level = level + beta[n] * kept[A_BEFORE, i]
+                    level = level + beta * kept[A_BEFORE, i]
                 far = u - level
                 s = one if far > zero else zero
-                slope = slope_of(kind, far, b[n], scale[n])
+                slope = slope_of(kind, far, b, scale)
                 gs = given[i]
                 if adaptive:
                     gs = gs + ga[i]
@@ -200,22 +213,22 @@ def retreat_of(  # noqa: C901  (the branches are decided when it is compiled)
                 gu = gu + ((one - s) * gv[i] if reset == HARD else gv[i])
                 if learn:
                     sums[THRESHOLD, i] += g_level
-                    sums[TEMPERATURE, i] += gs * by_temperature_of(kind, far, b[n], scale[n], slope)
+                    sums[TEMPERATURE, i] += gs * by_temperature_of(kind, far, b, scale, slope)
                 if adaptive:
                     if learn:
                         sums[ADAPTATION, i] += g_level * kept[A_BEFORE, i]
                         sums[ADAPTATION_DECAY, i] += ga[i] * kept[A_BEFORE, i]
-                    ga[i] = rho[n] * ga[i] + beta[n] * g_level
+                    ga[i] = rho * ga[i] + beta * g_level
             if learn:
                 v = kept[V_BEFORE, i]
                 sums[DECAY, i] += gu * (v - kept[NOW, i] if scale_input else v)
-            gv[i] = d[n] * gu
-            now = (one - d[n]) * gu if scale_input else gu
+            gv[i] = d * gu
+            now = (one - d) * gu if scale_input else gu
             if current:
                 now = now + gi[i]
                 if learn:
                     sums[CURRENT_DECAY, i] += now * kept[I_BEFORE, i]
-                gi[i] = c[n] * now
+                gi[i] = c * now
             gx[i] = now
 
     KEPT.append(retreat)

@@ -11,6 +11,9 @@ over T in one graph. What is compared gives the same spikes and gradients: that 
 Cases run in turn, and a ratio is the median over rounds of ratios within a round. Forward is
 without gradients. Results are dropped at once, as those of a layer are.
 
+torch's idle threads wait passively (OMP_WAIT_POLICY): spinning, those of one case take a processor
+from the next.
+
 The table of memory says what autograd keeps from forward to backward beyond the input, by storage.
 `first call` is a new process: import, and then the first forward and backward of one LIF layer,
 with the compiled kernels on disk (warm) and without (cold).
@@ -22,6 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
 
 import side_by_side
 import torch
