@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
+from nas.fused.group_kernels import GROUPS, I64, done, take
 from nas.fused.slope_kernels import exp_minus
 from nas.fused.step_kernels import (
     ADAPTATION,
@@ -40,9 +41,6 @@ from nas.fused.step_kernels import (
 )
 
 F64 = npt.NDArray[np.float64]
-
-GROUPS = 16
-"""Parts of the work, whatever the number of threads."""
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -147,17 +145,14 @@ def _prepare(
         _start(a0, first, width, state[ADAPTED])
 
 
+TICKETS = types.int64[::1]
 SUMS = types.UniTuple(types.float64[:, ::1], 6)  # type: ignore[no-untyped-call]
 
-FORWARD = types.void(
-    types.int64, types.boolean, types.boolean, ROWS, *[ROW] * 8, types.int64,
-    types.int64, ROWS, *[ROW] * 3, types.int64, types.int64,
-)  # fmt: skip
-
+INT, FLAG = types.int64, types.boolean
+FORWARD = types.void(INT, FLAG, FLAG, ROWS, *[ROW] * 8, INT, INT, ROWS, *[ROW] * 3, TICKETS)
 BACKWARD = types.void(
-    types.int64, types.int64, types.boolean, types.boolean,
-    types.boolean, types.boolean, ROWS, *[ROW] * 9, types.int64, types.int64, ROWS, *[ROW] * 3,
-    ROWS, *[ROW] * 3, SUMS, types.int64, types.int64,
+    INT, INT, FLAG, FLAG, FLAG, FLAG, ROWS, *[ROW] * 9, INT, INT, ROWS, *[ROW] * 3, ROWS,
+    *[ROW] * 3, SUMS, TICKETS,
 )  # fmt: skip
 
 
@@ -187,12 +182,13 @@ def _forward() -> Callable[..., None]:
     def forward(
         advance: int, adaptive: bool, current: bool, x: F32, v0: F32, i0: F32, a0: F32,
         decay: F32, threshold: F32, current_decay: F32, adaptation: F32, adaptation_decay: F32,
-        block: int, period: int, out: F32, v1: F32, i1: F32, a1: F32, begin: int, end: int,
+        block: int, period: int, out: F32, v1: F32, i1: F32, a1: F32, tickets: I64,
     ) -> None:  # fmt: skip
         steps, neurons = x.shape
         const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
         nothing = np.empty((1, 0), np.float32)
-        for group in range(begin, end):
+        group = take(tickets)
+        while group < GROUPS:
             for part in range(group * block, period, GROUPS * block):
                 width = min(block, period - part)
                 for first in range(part, neurons, period):
@@ -206,6 +202,8 @@ def _forward() -> Callable[..., None]:
                     _finish(state[VOLTAGE], first, width, v1)
                     _finish(state[CURRENT], first, width, i1)
                     _finish(state[ADAPTED], first, width, a1)
+            done(tickets)
+            group = take(tickets)
 
     return forward
 
@@ -220,13 +218,14 @@ def _backward() -> Callable[..., None]:  # noqa: C901  (one level per axis of th
         x: F32, v0: F32, i0: F32, a0: F32, decay: F32, threshold: F32, current_decay: F32,
         adaptation: F32, adaptation_decay: F32, temperature: F32, block: int, period: int,
         given: F32, gv1: F32, gi1: F32, ga1: F32, gx: F32, gv0: F32, gi0: F32, ga0: F32,
-        grads: tuple[F64, ...], begin: int, end: int,
+        grads: tuple[F64, ...], tickets: I64,
     ) -> None:  # fmt: skip
         steps, neurons = x.shape
         const, state = np.empty((7, block), np.float32), np.empty((3, block), np.float32)
         kept = np.empty((steps, 5 if learn else 2 if adaptive else 1, block), np.float32)
         sums, nothing = np.empty((6, block), np.float32), np.empty(0, np.float32)
-        for group in range(begin, end):
+        group = take(tickets)
+        while group < GROUPS:
             for part in range(group * block, period, GROUPS * block):
                 width = min(block, period - part)
                 if learn:
@@ -252,5 +251,7 @@ def _backward() -> Callable[..., None]:  # noqa: C901  (one level per axis of th
                 if learn:
                     for row in range(len(grads)):
                         _add_up(sums[row], part, width, group, grads[row])
+            done(tickets)
+            group = take(tickets)
 
     return backward

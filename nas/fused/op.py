@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from nas.fused.cuda import scan_backward_cuda, scan_cuda
-from nas.fused.kernels import GROUPS, backward_kernel, forward_kernel
+from nas.fused.group_kernels import GROUPS
+from nas.fused.kernels import backward_kernel, forward_kernel
 from nas.fused.lent import LENDER
 from nas.fused.slope_kernels import KINDS
 from nas.fused.step_kernels import RESETS
@@ -53,7 +54,7 @@ def scan_op(
     block = _block(x.shape[0], period, 0)
     results = spikes, v1.numpy(), i1.numpy(), a1.numpy()
     share(
-        lambda first, stop: kernel(values, *arrays, block, period, *results, first, stop),
+        lambda tickets: kernel(values, *arrays, block, period, *results, tickets),
         values.size,
     )
     return torch.from_numpy(spikes).to(x.dtype), v1, i1, a1
@@ -93,7 +94,7 @@ def scan_backward_op(
     block = _block(x.shape[0], period, kept)
     given_arrays = values, *states, *arrays, block, period, incoming, *after
     share(
-        lambda first, stop: kernel(*given_arrays, gx, *before, tuple(sums), first, stop),
+        lambda tickets: kernel(*given_arrays, gx, *before, tuple(sums), tickets),
         values.size,
     )
     to_states = [torch.from_numpy(g) for g in before]

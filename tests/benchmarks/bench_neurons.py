@@ -209,7 +209,7 @@ def peers():
 
 def table(title, passes, cases, rivals, rounds, as_json):
     """Time cases in turn; print their table or return it."""
-    timings = side_by_side.run(cases, rounds)
+    timings = side_by_side.run(cases, rounds, pause=side_by_side.stay_awake)
     return side_by_side.report(title, timings, rivals, as_json=as_json)
 
 

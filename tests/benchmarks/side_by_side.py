@@ -41,13 +41,25 @@ class Timings:
         return statistics.median(theirs / ours for ours, theirs in pairs)
 
 
-def run(cases, rounds, *, once=()):
+def stay_awake(seconds):
+    """Wait with this thread running.
+
+    After a sleep both threads of a virtual machine may begin on one processor, and stay there for
+    milliseconds; between the layers of a network nobody sleeps.
+    """
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+def run(cases, rounds, *, once=(), pause=time.sleep):
     """Run the cases in turn; one round before the first is not counted.
 
     Args:
         cases: name to a callable without arguments.
         rounds: number of rounds.
         once: cases so slow that a warm-up call is left out.
+        pause: how to wait before each case.
     """
     timings = Timings({name: [] for name in cases})
     for name, case in cases.items():
@@ -57,7 +69,7 @@ def run(cases, rounds, *, once=()):
         total, own = _cpu_seconds()
         round_began = time.perf_counter()
         for name, case in cases.items():
-            time.sleep(PAUSE_S)
+            pause(PAUSE_S)
             began = time.perf_counter()
             case()
             timings.seconds[name].append(time.perf_counter() - began)
