@@ -30,7 +30,7 @@ CACHE_FLOATS = 131_072
 LEAST_NEURONS = 512
 """Neurons of a block at least, for blocks to be cut from the neurons of one sample."""
 
-MOST_NEURONS = 4096
+MOST_NEURONS = 8192
 """Neurons of a block at most. Shorter runs of memory are slower: each step reads elsewhere."""
 
 
@@ -236,6 +236,6 @@ def _block(steps: int, period: int, kept: int) -> int:
         period: neurons that blocks are cut from.
         kept: values that the pass keeps of a neuron and step.
     """
-    most = max(64, min(MOST_NEURONS, CACHE_FLOATS // (kept * steps + 24)))
+    most = max(64, min(MOST_NEURONS, CACHE_FLOATS // (kept * steps + 16)))
     turns = math.ceil(period / (GROUPS * most))
     return max(64, math.ceil(period / (GROUPS * max(1, turns)) / 16) * 16)

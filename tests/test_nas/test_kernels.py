@@ -51,12 +51,12 @@ def test_constants_per_neuron_and_per_layer_together(kind, neurons, samples, thr
 @pytest.mark.parametrize("steps", [1, 8, 500])
 def test_groups_get_equal_work(period, steps):
     block = op._block(steps, period, 1)
-    blocks = np.arange(0, period, block)
-    per_group = np.bincount(np.arange(blocks.size) % GROUPS, minlength=GROUPS)
     assert 64 <= block <= op.MOST_NEURONS
-    assert per_group.max() - per_group.min() <= 1
+    span = -(-period // (GROUPS * block)) * block
+    per_group = np.diff(np.minimum(np.arange(GROUPS + 1) * span, period))
+    assert per_group.sum() == period
     if period >= GROUPS * 64:
-        assert per_group.max() * block <= 1.05 * period / GROUPS + 16 * per_group.max()
+        assert per_group.max() <= 1.05 * period / GROUPS + 16 * span / block
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
