@@ -104,6 +104,26 @@ class Neuron(nn.Module):
             now["surrogate"] = replace(self.params.surrogate, temperature=temperature)
         return replace(self.params, **now)
 
+    @property
+    def update_ops(self) -> dict[str, int]:
+        """Scalar operations of one neuron in one time step, for an account of energy.
+
+        Read off the equations of ``nas.neurons.steps``; a decay of one multiplies nothing.
+        """
+        fires, leaks = type(self).emits_spikes, "decay" in self.learned or self._leaks()
+        current, adaptive = "current" in self.states, "adaptation" in self.states
+        return {
+            "mul": leaks + current + 2 * adaptive + self.params.scale_input,
+            "add": 1 + current + adaptive,
+            "compare": int(fires),
+            "add_per_spike": fires * (self.params.reset == "soft") + adaptive,
+            "states": len(self.states),
+        }
+
+    def _leaks(self) -> bool:
+        decay = self.params.decay
+        return bool((decay != 1).any()) if isinstance(decay, Tensor) else decay != 1
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs ``[T, B, ...]`` of neurons at rest that receive ``x``."""
         return self.scan(x, None)[0]

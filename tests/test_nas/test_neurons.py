@@ -342,6 +342,18 @@ def test_every_registered_neuron_says_what_it_emits():
     assert isinstance(built["if"], IF)
 
 
+def test_updates_cost_what_their_equations_say():
+    lif = {"mul": 1, "add": 1, "compare": 1, "add_per_spike": 0, "states": 1}
+    assert LIF().update_ops == lif
+    assert IF().update_ops == lif | {"mul": 0}
+    assert IF(learn={"threshold": ()}).update_ops == lif | {"mul": 0}
+    assert LeakyIntegratorLIF().update_ops == lif | {"mul": 2, "add_per_spike": 1}
+    assert PLIF().update_ops == lif | {"mul": 2}
+    assert CurrentLIF().update_ops == lif | {"mul": 2, "add": 2, "states": 2}
+    assert ALIF().update_ops == lif | {"mul": 3, "add": 2, "add_per_spike": 1, "states": 2}
+    assert Integrator().update_ops == lif | {"compare": 0}
+
+
 def test_learned_constants_stay_in_their_range():
     neuron = LIF(learn={"decay": (3,), "threshold": ()})
     for value in (-80.0, -3.0, 3.0, 80.0):
