@@ -1,0 +1,78 @@
+"""The analog twin of a network: the same layers with rectifiers for neurons, run once.
+
+What a spiking network saves is told by what the same architecture would cost as a conventional
+one: no spikes, hence a multiply-accumulate at every synapse, but one time step instead of ``T``.
+"""
+
+import copy
+from dataclasses import replace
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nas.genotype import Dynamics, Genotype, Node, Part
+from stereo.network import HybridStereo
+
+RECTIFIER = "relu"
+"""Name of the twin's neuron in ``nas.neurons.NEURONS``."""
+
+
+def analog_twin(network: HybridStereo) -> HybridStereo:
+    """Return a copy whose spiking nodes are rectifiers and which runs for one time step.
+
+    Layers, widths and weights are those of ``network``, batch norms folded or not; nothing is drawn
+    at random and ``network`` is not touched. Nodes that are analog already stay as they are. The
+    twin takes its input as analog even where the encoding is binary: what it sees is a mean over
+    time (``one_step``).
+
+    The weights were trained for spikes, so the twin's estimates mean nothing. Its cost means
+    something all the same, because dense work depends on sizes alone and not on values.
+    """
+    twin = copy.deepcopy(network)
+    spiking = [
+        name for name, module in twin.named_modules() if getattr(module, "emits_spikes", False)
+    ]
+    for name in spiking:
+        module = twin.get_submodule(name)
+        silent = nn.Identity() if isinstance(module, nn.Identity) else _rectifier()
+        silent.train(module.training)
+        twin.set_submodule(name, silent)
+    twin.config = replace(network.config, encoding=replace(network.config.encoding, steps=1))
+    twin.genotype = analog_genotype(network.genotype)
+    return twin
+
+
+def analog_genotype(genotype: Genotype) -> Genotype:
+    """Return the genotype with a rectifier in place of everything that spikes."""
+    return replace(
+        genotype,
+        parts={name: _analog_part(part) for name, part in genotype.parts.items()},
+        provenance={**genotype.provenance, "analog twin": True},
+    )
+
+
+def one_step(x: Float[Tensor, "T B C H W"]) -> Float[Tensor, "1 B C H W"]:
+    """Return an input of the network as its twin takes it: the mean over time, as one step."""
+    return x.mean(dim=0, keepdim=True)
+
+
+def _analog_part(part: Part) -> Part:
+    nodes: tuple[Node, ...] = tuple(
+        replace(node, neuron=RECTIFIER, constants={}) if _spikes(node) else node
+        for node in part.nodes
+    )
+    dynamics = tuple(
+        tuple(
+            replace(own, neuron=RECTIFIER, constants={}) if _spikes(own) else own for own in layer
+        )
+        for layer in part.dynamics
+    )
+    return replace(part, nodes=nodes, dynamics=dynamics)
+
+
+def _spikes(node: Dynamics) -> bool:
+    return bool(getattr(node.build(), "emits_spikes", False))
+
+
+def _rectifier() -> nn.Module:
+    return Dynamics(neuron=RECTIFIER).build()
