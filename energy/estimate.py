@@ -2,36 +2,11 @@
 
 from dataclasses import dataclass
 
-from energy.counter import Counter, LayerTally
+from energy.breakeven import breakeven
+from energy.counter import Counter
+from energy.layers import LayerCounts, LayerEnergy
+from energy.memory import memory_uj
 from energy.technology import Technology
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerEnergy:
-    """One layer of one inference: summed over time steps and calls, mean over the samples.
-
-    Attributes:
-        name: path of the module.
-        kind: torch function.
-        shape: of the output of one call.
-        ac: accumulates.
-        mac: multiply-accumulates.
-        dense: multiply-accumulates of the same layer run densely, taps on padding left out.
-        firing_rate: share of the inputs that are spikes; None for an analog input.
-        spikes_per_synapse: accumulates over the dense operations of one time step; None for an
-            analog input.
-        energy_uj: microjoules.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    ac: float
-    mac: float
-    dense: float
-    firing_rate: float | None
-    spikes_per_synapse: float | None
-    energy_uj: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,22 +26,83 @@ class Uncounted:
     calls: int
 
 
-def price(tally: LayerTally, technology: Technology, samples: int, steps: int) -> LayerEnergy:
-    """Return a layer's energy per inference."""
-    ac, mac, dense = (whole(n, samples) for n in (tally.ac, tally.mac, tally.dense))
-    spiking = tally.spike_inputs > 0
-    one_step = dense / steps
+def price(
+    counts: LayerCounts,
+    technology: Technology,
+    *,
+    samples: int,
+    steps: int | None,
+    memory: str | None = None,
+) -> LayerEnergy:
+    """Return a layer's energy per inference.
+
+    Nothing is run: the same counts can be priced again with another technology.
+
+    Synapses cost ``ac ac_pj + mac mac_pj``. Neurons cost ``update_pj`` per update on a chip that
+    has this price, and otherwise, like all other arithmetic, the prices of their additions,
+    multiplications and comparisons (a comparison is one subtraction). Operations without a price
+    are counted in ``unpriced_ops``, special ones in ``special_ops``; neither is in an energy.
+
+    Args:
+        counts: totals of the layer over all samples and time steps.
+        technology: prices.
+        samples: inferences in the counts.
+        steps: time steps of one inference in which the layer ran; None if unknown: then there is
+            no number of spikes per synapse, and memories are taken to hold all that passes.
+        memory: name of a memory model (``energy.memory.MODELS``); None leaves memory out.
+
+    Raises:
+        EnergyError: an analog layer on a chip without a price for it; unknown memory model, or a
+            technology without prices of memory.
+    """
+    ac, mac, dense = (whole(n, samples) for n in (counts.ac, counts.mac, counts.dense))
+    spiking = counts.spiking_inputs > 0
+    is_neuron = counts.updates > 0
+    ops = whole(counts.add + counts.mul + counts.compare, samples)
+    ops_uj, unpriced = _operations(counts, technology, samples)
+    one_step = dense / steps if steps else None
+    mac_pj = technology.need_mac_pj(counts.name) if mac else 0.0
+    run = {"samples": samples, "steps": steps or 1}
     return LayerEnergy(
-        name=tally.name,
-        kind=tally.kind,
-        shape=tally.shape,
+        name=counts.name,
+        kind=counts.kind,
+        shape=counts.shape,
+        steps=steps,
         ac=ac,
         mac=mac,
         dense=dense,
-        firing_rate=tally.spikes / tally.spike_inputs if spiking else None,
-        spikes_per_synapse=(ac / one_step if one_step else 0.0) if spiking else None,
-        energy_uj=(ac * technology.ac_pj + mac * technology.mac_pj) * 1e-6,
+        firing_rate=counts.spikes / counts.spiking_inputs if spiking else None,
+        spikes_per_synapse=ac / one_step if spiking and one_step else None,
+        neuron_ops=ops if is_neuron else 0,
+        other_ops=0 if is_neuron else ops,
+        special_ops=whole(counts.special, samples),
+        energy_uj=(ac * technology.ac_pj + mac * mac_pj) * 1e-6,
+        neuron_uj=ops_uj if is_neuron else 0.0,
+        other_uj=0.0 if is_neuron else ops_uj,
+        memory_uj=None if memory is None else memory_uj(memory, counts, technology, **run),
+        breakeven=breakeven(counts, technology, memory=memory, **run),
+        ac_per_step=tuple(n / samples for n in counts.ac_per_step),
+        mac_per_step=tuple(n / samples for n in counts.mac_per_step),
+        folded_into=counts.folded_into,
+        unpriced_ops=unpriced,
     )
+
+
+def _operations(counts: LayerCounts, technology: Technology, samples: int) -> tuple[float, float]:
+    """Return microjoules per inference of all but synapses, and the operations left unpriced."""
+    if counts.updates and technology.update_pj is not None:
+        return counts.updates / samples * technology.update_pj * 1e-6, 0.0
+    energy_pj, unpriced = 0.0, 0
+    for number, op_pj in (
+        (counts.add, technology.add_pj),
+        (counts.mul, technology.mul_pj),
+        (counts.compare, technology.compare_pj),
+    ):
+        if op_pj is None:
+            unpriced += number
+        else:
+            energy_pj += number * op_pj
+    return energy_pj / samples * 1e-6, whole(unpriced, samples)
 
 
 def uncounted(counter: Counter, samples: int) -> tuple[Uncounted, ...]:
