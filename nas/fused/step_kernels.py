@@ -73,7 +73,7 @@ def _address(kernel: Any) -> int:
 
 
 @cache
-def advance_of(  # noqa: C901  (the branches are decided when it is compiled)
+def advance_of(
     adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, uniform: bool,
     keep: bool, learn: bool,
 ) -> int:  # fmt: skip
@@ -91,6 +91,16 @@ def advance_of(  # noqa: C901  (the branches are decided when it is compiled)
         keep: whether ``kept`` is written, for the way back, instead of ``out``.
         learn: whether what the gradients of the constants need is kept, too.
     """
+    kernel = _advance(adaptive, current, fires, reset, scale_input, uniform, keep, learn)
+    KEPT.append(kernel)
+    return _address(kernel)
+
+
+def _advance(  # noqa: C901  (the branches are decided when it is compiled)
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, uniform: bool,
+    keep: bool, learn: bool,
+) -> Any:  # fmt: skip
+    """Compile the step of a type; see ``advance_of``."""
 
     @numba.njit(ADVANCE, cache=True, nogil=True, error_model="numpy")
     def advance(  # noqa: C901
@@ -140,12 +150,11 @@ def advance_of(  # noqa: C901  (the branches are decided when it is compiled)
             if not keep:
                 out[i] = s if fires else u
 
-    KEPT.append(advance)
-    return _address(advance)
+    return advance
 
 
 @cache
-def retreat_of(  # noqa: C901  (the branches are decided when it is compiled)
+def retreat_of(
     adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, uniform: bool,
     detach: bool, kind: int, learn: bool,
 ) -> int:  # fmt: skip
@@ -170,6 +179,16 @@ def retreat_of(  # noqa: C901  (the branches are decided when it is compiled)
         kind: a value of ``slope_kernels.KINDS``.
         learn: whether the gradients of the constants are added to ``sums``.
     """
+    kernel = _retreat(adaptive, current, fires, reset, scale_input, uniform, detach, kind, learn)
+    KEPT.append(kernel)
+    return _address(kernel)
+
+
+def _retreat(  # noqa: C901  (the branches are decided when it is compiled)
+    adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, uniform: bool,
+    detach: bool, kind: int, learn: bool,
+) -> Any:  # fmt: skip
+    """Compile the step back of a type; see ``retreat_of``."""
 
     @numba.njit(RETREAT, cache=True, nogil=True, error_model="numpy")
     def retreat(  # noqa: C901
@@ -231,5 +250,4 @@ def retreat_of(  # noqa: C901  (the branches are decided when it is compiled)
                 gi[i] = c * now
             gx[i] = now
 
-    KEPT.append(retreat)
-    return _address(retreat)
+    return retreat
