@@ -1,26 +1,46 @@
-"""The report: totals, JSON, and a table that fits 100 columns."""
+"""The report: totals, how they are averaged, and the doors to its forms (``energy.reports``)."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
+from energy.conventions import CONVENTIONS, DEFAULT, Convention, conventions
 from energy.errors import EnergyError
-from energy.estimate import LayerEnergy, Uncounted
+from energy.estimate import Uncounted
+from energy.layers import LayerCounts, LayerEnergy
+from energy.reports import document as documents
+from energy.reports.mean import mean_convention, mean_layer, summed_counts
+from energy.reports.rows import total_memory
+from energy.reports.summary import lines
+from energy.reports.text import number, percent, shorten, si
 from energy.technology import Technology
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-CONVENTION = (
-    "event: one AC per spike and synapse, MAC dense on analog inputs, both without taps on "
-    "padding; bias, neuron updates and memory not counted"
-)
+__all__ = [
+    "EnergyReport",
+    "environment",
+    "mean_report",
+    "number",
+    "percent",
+    "reprice",
+    "shorten",
+    "si",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyReport:
     """Energy of one inference.
+
+    ``total_mj`` is that of the synapses in the ``event`` convention, which the literature compares;
+    neurons, other arithmetic and memory stand beside it and never in it.
 
     Attributes:
         technology: prices.
@@ -29,6 +49,12 @@ class EnergyReport:
         layers: in the order of the first call.
         uncounted: work without a rule.
         warnings: contradictions between structure and values.
+        counts: of every layer over the whole run, for pricing again; empty if not kept.
+        conventions: the total in every convention, the default first; empty if not known.
+        memory: name of the memory model; None without one.
+        environment: versions, platform and date of the run.
+        spread_mj: standard deviation of ``total_mj`` over the reports that were averaged; None if
+            there was one only.
     """
 
     technology: Technology
@@ -37,6 +63,11 @@ class EnergyReport:
     layers: tuple[LayerEnergy, ...]
     uncounted: tuple[Uncounted, ...]
     warnings: tuple[str, ...] = ()
+    counts: tuple[LayerCounts, ...] = ()
+    conventions: tuple[Convention, ...] = ()
+    memory: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    spread_mj: float | None = None
 
     @property
     def ac(self) -> float:
@@ -50,132 +81,248 @@ class EnergyReport:
 
     @property
     def total_mj(self) -> float:
-        """Millijoules per inference: the sum of the rows."""
+        """Millijoules of the synapses per inference: the sum of the rows."""
         return sum(layer.energy_uj for layer in self.layers) * 1e-3
 
     @property
-    def summary(self) -> tuple[str, ...]:
-        """What the numbers mean, a line each."""
-        name, precision = self.technology.name, self.technology.precision
-        by_op: dict[str, float] = {}
-        for row in self.uncounted:
-            by_op[row.op] = by_op.get(row.op, 0) + row.elements
-        listed = ", ".join(f"{op} {si(n)}" for op, n in sorted(by_op.items(), key=lambda i: -i[1]))
+    def neurons_mj(self) -> float:
+        """Millijoules of neuron updates per inference."""
+        return sum(layer.neuron_uj for layer in self.layers) * 1e-3
+
+    @property
+    def other_mj(self) -> float:
+        """Millijoules of other arithmetic per inference."""
+        return sum(layer.other_uj for layer in self.layers) * 1e-3
+
+    @property
+    def memory_mj(self) -> float | None:
+        """Millijoules of memory accesses per inference; None without a memory model."""
+        memory_uj = total_memory(self.layers)
+        return None if memory_uj is None else memory_uj * 1e-3
+
+    @property
+    def everything_mj(self) -> float:
+        """Synapses, neurons, other arithmetic and, with a memory model, memory."""
+        return self.total_mj + self.neurons_mj + self.other_mj + (self.memory_mj or 0.0)
+
+    @property
+    def shares(self) -> tuple[float | None, ...]:
+        """Share of every row in the total; None if the total is zero."""
+        total_uj = self.total_mj * 1e3
+        return tuple(layer.energy_uj / total_uj if total_uj else None for layer in self.layers)
+
+    @property
+    def convention(self) -> str:
+        """Name and meaning of the default convention, and what is not in it."""
         return (
-            f"technology: {name}, AC {self.technology.ac_pj} pJ, MAC {self.technology.mac_pj} pJ "
-            f"({precision}; {self.technology.source})",
-            f"convention: {CONVENTION}",
-            f"per inference of {self.steps} time steps, mean of {self.samples}",
-            f"not counted (elements): {listed or 'nothing'}",
-            *self.warnings,
+            f"{DEFAULT}: {CONVENTIONS[DEFAULT][0]}; bias, neuron updates, other arithmetic and "
+            "memory beside the total, not in it"
         )
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What the numbers mean, a line each; warnings come last."""
+        return lines(self)
+
+    def ratio(self, total_mj: float | None) -> float | None:
+        """Return another total over this report's; None if it is unknown or this one is zero."""
+        return total_mj / self.total_mj if self.total_mj and total_mj is not None else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document; absent values are None."""
-        total_uj = self.total_mj * 1e3
-        layers = [
-            asdict(layer) | {"share": layer.energy_uj / total_uj if total_uj else None}
-            for layer in self.layers
-        ]
+        rows = zip(self.layers, self.shares, strict=True)
         return {
             "technology": self.technology.name,
             "precision": self.technology.precision,
-            "convention": CONVENTION,
+            "prices": documents.plain(self.technology),
+            "convention": self.convention,
             "samples": self.samples,
             "steps": self.steps,
             "total_mj": self.total_mj,
+            "spread_mj": self.spread_mj,
+            "neurons_mj": self.neurons_mj,
+            "other_mj": self.other_mj,
+            "memory_mj": self.memory_mj,
+            "everything_mj": self.everything_mj,
             "ac": self.ac,
             "mac": self.mac,
-            "layers": layers,
-            "uncounted": [asdict(row) for row in self.uncounted],
+            "memory": self.memory,
+            "conventions": [
+                documents.plain(c) | {"ratio": self.ratio(c.total_mj)} for c in self.conventions
+            ],
+            "layers": [documents.plain(layer) | {"share": share} for layer, share in rows],
+            "uncounted": documents.plain(self.uncounted),
             "warnings": list(self.warnings),
+            "counts": documents.plain(self.counts),
+            "environment": dict(self.environment),
         }
 
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "EnergyReport":
+        """Return the report that ``to_dict`` wrote.
+
+        Raises:
+            EnergyError: the document is something else; the message names the place.
+        """
+        if not isinstance(document, dict):
+            raise EnergyError(f"A report must be an object, got {type(document).__name__}.")
+        if "prices" not in document:
+            raise EnergyError(
+                "The report has no 'prices'; it is no energy report, or one of an earlier version."
+            )
+        fields_of_report = document | {"technology": document["prices"]}
+        report: EnergyReport = documents.build(cls, fields_of_report, "report")
+        return report
+
+    @classmethod
+    def load(cls, path: Path | str) -> "EnergyReport":
+        """Read a report written by ``write`` with the suffix ``.json``.
+
+        Raises:
+            EnergyError: the file cannot be read or holds something else.
+        """
+        path = Path(path)
+        try:
+            return cls.from_dict(documents.read(path))
+        except EnergyError as error:
+            raise error if str(path) in str(error) else EnergyError(f"{path}: {error}") from error
+
     def to_json(self) -> str:
-        """Return the JSON document as text."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        """Return the JSON document as text.
+
+        Raises:
+            EnergyError: a number is not finite.
+        """
+        return documents.to_text(self.to_dict())
+
+    def to_csv(self) -> str:
+        """Return a row per layer with every field as comma-separated values."""
+        from energy.reports.csv import to_csv
+
+        return to_csv(self)
+
+    def to_markdown(self) -> str:
+        """Return totals, conventions and the table as Markdown."""
+        from energy.reports.markdown import to_markdown
+
+        return to_markdown(self)
+
+    def to_html(self, title: str = "Energy of one inference") -> str:
+        """Return one page with charts that needs nothing from anywhere else."""
+        from energy.reports.html import to_html
+
+        return to_html(self, title)
 
     def table(self) -> "Table":
         """Return a rich table of at most 100 columns."""
-        from rich.table import Table
+        from energy.reports.table import table
 
-        table = Table(title=f"Energy of one inference, {self.technology.name}", show_footer=True)
-        table.add_column("layer", footer="total", no_wrap=True)
-        table.add_column("kind", no_wrap=True)
-        footers = (
-            ("rate", ""),
-            ("sp/syn", ""),
-            ("AC", si(self.ac)),
-            ("MAC", si(self.mac)),
-            ("energy", f"{self.total_mj * 1e3:.2f} uJ"),
-            ("share", "100 %" if self.total_mj else ""),
+        return table(self)
+
+    def write(self, path: Path | str) -> Path:
+        """Write the form that the suffix names: .json, .csv, .md or .html.
+
+        A reader never sees half a file: a temporary one beside it takes its place when complete.
+
+        Raises:
+            EnergyError: another suffix, or a place that cannot be written.
+        """
+        from energy.reports.files import write
+
+        forms = {
+            ".json": self.to_json,
+            ".csv": self.to_csv,
+            ".md": self.to_markdown,
+            ".html": self.to_html,
+        }
+        return write(Path(path), forms)
+
+
+def environment() -> dict[str, str]:
+    """Return the versions, the platform and the date (UTC) that belong to a measurement."""
+    return {
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "numba": _version("numba"),
+        "platform": platform.platform(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def reprice(report: EnergyReport, technology: Technology) -> EnergyReport:
+    """Return the report with other prices, from its counts, without running the model.
+
+    Memory is priced by the same model if the technology has prices of memory, and left out if not.
+
+    Raises:
+        EnergyError: the report holds no counts, or the technology has no price for a layer.
+    """
+    from energy.estimate import price
+
+    if not report.counts:
+        raise EnergyError("The report holds no counts, so it cannot be priced again.")
+    steps = {(layer.name, layer.kind): layer.steps for layer in report.layers}
+    memory = report.memory if technology.memory is not None else None
+    layers = tuple(
+        price(
+            counts,
+            technology,
+            samples=report.samples,
+            steps=steps.get((counts.name, counts.kind), report.steps),
+            memory=memory,
         )
-        for header, footer in footers:
-            table.add_column(header, footer=footer, justify="right", no_wrap=True)
-        total_uj = self.total_mj * 1e3
-        for layer in self.layers:
-            share = f"{100 * layer.energy_uj / total_uj:.1f} %" if total_uj else ""
-            table.add_row(
-                shorten(layer.name, 33), layer.kind.replace("conv_transpose", "convT"),
-                percent(layer.firing_rate), number(layer.spikes_per_synapse),
-                si(layer.ac), si(layer.mac), f"{layer.energy_uj:.2f} uJ", share,
-            )  # fmt: skip
-        return table
+        for counts in report.counts
+    )
+    return replace(
+        report,
+        technology=technology,
+        layers=layers,
+        conventions=conventions(report.counts, technology, report.samples),
+        memory=memory,
+        spread_mj=None,
+    )
 
 
 def mean_report(reports: Sequence[EnergyReport]) -> EnergyReport:
     """Return the mean of reports of one model, as if it were one batch.
+
+    ``spread_mj`` becomes the standard deviation of their totals (n - 1 in the denominator, every
+    report one value); what was not counted and the environment are those of the first.
 
     Raises:
         EnergyError: no report, or reports of different models, technologies or time steps.
     """
     if not reports:
         raise EnergyError("There is no report to average.")
-    keys = {(r.technology, r.steps, tuple((x.name, x.kind) for x in r.layers)) for r in reports}
-    if len(keys) != 1:
+    first = reports[0]
+    if any(_identity(report) != _identity(first) for report in reports):
         raise EnergyError("Reports of different models or technologies cannot be averaged.")
-    weights = [r.samples / sum(r.samples for r in reports) for r in reports]
-    layers = []
-    for rows in zip(*(r.layers for r in reports), strict=True):
-        values = {
-            name: _mean([getattr(row, name) for row in rows], weights)
-            for name in ("ac", "mac", "dense", "firing_rate", "spikes_per_synapse", "energy_uj")
-        }
-        layers.append(replace(rows[0], **values))
+    if len(reports) == 1:
+        return first
+    samples = sum(report.samples for report in reports)
+    weights = [report.samples / samples for report in reports]
+    kept = all(len(report.counts) == len(first.counts) for report in reports)
+    rows = list(zip(*(report.layers for report in reports), strict=True))
+    counted = list(zip(*(report.counts for report in reports), strict=True)) if kept else []
+    totals = zip(*(report.conventions for report in reports), strict=False)
     return replace(
-        reports[0],
-        samples=sum(r.samples for r in reports),
-        layers=tuple(layers),
-        warnings=tuple(dict.fromkeys(w for r in reports for w in r.warnings)),
+        first,
+        samples=samples,
+        layers=tuple(mean_layer(row, weights) for row in rows),
+        warnings=tuple(dict.fromkeys(w for report in reports for w in report.warnings)),
+        counts=tuple(summed_counts(row) for row in counted),
+        conventions=tuple(mean_convention(row, weights) for row in totals),
+        spread_mj=stdev(report.total_mj for report in reports),
     )
 
 
-def _mean(values: Sequence[float | None], weights: Sequence[float]) -> float | None:
-    known = [(v, w) for v, w in zip(values, weights, strict=True) if v is not None]
-    return sum(v * w for v, w in known) / sum(w for _, w in known) if known else None
-
-
-def si(value: float) -> str:
-    """Return a count with three digits and an SI prefix: 0, 12, 1.23 k, 45.6 M."""
-    for limit, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= 0.9995 * limit:
-            return f"{value / limit:#.3g}".rstrip(".") + prefix
-    return f"{value:.3g}"
-
-
-def percent(value: float | None) -> str:
-    """Return a share as percent, a dash if there is none."""
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def number(value: float | None) -> str:
-    """Return a number with two decimals, a dash if there is none."""
-    return "-" if value is None else f"{value:.2f}"
-
-
-def shorten(text: str, width: int) -> str:
-    """Return ``text`` with its middle left out if it is longer than ``width``."""
-    if len(text) <= width:
-        return text
-    tail = (width - 3) * 2 // 3
-    return f"{text[: width - 3 - tail]}...{text[-tail:]}"
+def _identity(report: EnergyReport) -> tuple[Any, ...]:
+    rows = [(layer.name, layer.kind) for layer in report.layers]
+    return report.technology, report.memory, report.steps, rows
