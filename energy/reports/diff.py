@@ -80,6 +80,11 @@ class RowChange:
     energy_uj: Delta
     beside_uj: Delta
 
+    @property
+    def has_synapses(self) -> bool:
+        """Whether it did AC or MAC in either report."""
+        return any((self.ac.before, self.ac.after, self.mac.before, self.mac.after))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportDiff:
@@ -105,13 +110,17 @@ class ReportDiff:
 
     @property
     def differences(self) -> tuple[RowChange, ...]:
-        """The rows that are not the same."""
-        return tuple(row for row in self.rows if row.status != SAME)
+        """The rows with synapses that are not the same."""
+        return tuple(row for row in self.rows if row.status != SAME and row.has_synapses)
 
     @property
     def summary(self) -> tuple[str, ...]:
         """The totals in words, a line each."""
-        counts = Counter(row.status for row in self.rows)
+        counts = Counter(row.status for row in self.rows if row.has_synapses)
+        beside_mj = [
+            sum(getattr(row.beside_uj, when) for row in self.rows) * 1e-3
+            for when in ("before", "after")
+        ]
         prices = self.technology
         again = ", priced again from the counts" if self.repriced else ""
         return (
@@ -119,6 +128,7 @@ class ReportDiff:
             f"({times(self.total_mj.ratio)}), with everything "
             f"{joules(self.everything_mj.before)} -> {joules(self.everything_mj.after)} "
             f"({times(self.everything_mj.ratio)})",
+            f"neurons and other arithmetic: {joules(beside_mj[0])} -> {joules(beside_mj[1])}",
             ", ".join(f"{counts[status]} {status}" for status in SIGNS) + " layers",
             f"technology: {prices.name}, AC {price(prices.ac_pj)}, MAC {price(prices.mac_pj)} "
             f"({prices.precision}){again}",
@@ -283,11 +293,14 @@ def _row(key: Key, before: LayerEnergy | None, after: LayerEnergy | None) -> Row
 
 
 def _cells(row: RowChange) -> list[str]:
-    energy = f"{joules(row.energy_uj.before * 1e-3)} -> {joules(row.energy_uj.after * 1e-3)}"
+    energy = " -> ".join(
+        joules(value_uj * 1e-3) if value_uj else "0"
+        for value_uj in (row.energy_uj.before, row.energy_uj.after)
+    )
     return [
         SIGNS[row.status], clean(row.name),
         shorten(clean_kind(clean(row.kind)), 10), _arrow(row.ac), _arrow(row.mac), energy,
-        times(row.energy_uj.ratio),
+        times(row.energy_uj.ratio) if row.status == CHANGED else "-",
     ]  # fmt: skip
 
 

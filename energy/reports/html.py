@@ -65,22 +65,28 @@ def _tiles(report: "EnergyReport") -> str:
     """Return the totals as large figures."""
     spread = "" if report.spread_mj is None else f", &#177; {joules(report.spread_mj)}"
     judged = [paying for layer in synaptic(report.layers) if (paying := pays(layer)) is not None]
-    tiles = [
+    energies = [
         (joules(report.total_mj), f"synapses, event convention{spread}", " main"),
         (joules(report.neurons_mj), "neurons, beside it", ""),
         (joules(report.other_mj), "other arithmetic, beside it", ""),
     ]
     if report.memory_mj is not None:
         model = _text(report.memory or "model not named")
-        tiles.append((joules(report.memory_mj), f"memory, beside it ({model})", ""))
-    tiles += [
+        energies.append((joules(report.memory_mj), f"memory, beside it ({model})", ""))
+    energies += [
         (joules(report.everything_mj), "everything", ""),
+    ]
+    counts = [
         (si(report.ac), "accumulates (AC)", ""),
         (si(report.mac), "multiply-accumulates (MAC)", ""),
     ]
     if judged:
         words = "layers with spikes where they pay"
-        tiles.append((f"{sum(judged)} of {len(judged)}", words, ""))
+        counts.append((f"{sum(judged)} of {len(judged)}", words, ""))
+    return _tile_row(energies) + _tile_row(counts)
+
+
+def _tile_row(tiles: Iterable[tuple[str, str, str]]) -> str:
     cells = (
         f'<div class="tile{kind}"><b>{value}</b><span class="muted">{words}</span></div>'
         for value, words, kind in tiles
@@ -147,8 +153,8 @@ def _layers(report: "EnergyReport") -> str:
         "Energy per layer",
         _legend(legend),
         charts.bars([*rows, *groups], "Energy per layer"),
-        '<p class="note">In the order in which the layers run; shares are those of the '
-        "synapses.</p>",
+        '<p class="note">In the order in which the layers run; shares are those of the synapses; '
+        "memory is in no bar.</p>",
     )
 
 
@@ -163,9 +169,11 @@ def _legend(entries: Iterable[tuple[str, str]]) -> str:
 def _steps(report: "EnergyReport") -> str:
     """Return the accumulates of every time step, stacked by layer."""
     known = [
-        (layer.name, layer.ac_per_step) for layer in report.layers if len(layer.ac_per_step) > 1
+        (layer.name, layer.ac_per_step)
+        for layer in report.layers
+        if len(layer.ac_per_step) > 1 and any(layer.ac_per_step)
     ]
-    if not any(sum(values) for _, values in known):
+    if not known:
         return ""
     stack = charts.stack_of(known)
     shown = sum(sum(values) for _, values in known)

@@ -1,43 +1,85 @@
 """The tables of the page; a short script sorts them, and they read as well without."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
 from energy.breakeven import verdict
 from energy.layers import LayerEnergy
 from energy.reports.rows import clean_kind, has_synapses, pays, synaptic
-from energy.reports.text import clean, fixed, number, percent, shape_text, si, unit_of
+from energy.reports.text import (
+    clean,
+    fixed,
+    number,
+    percent,
+    shape_text,
+    shorten,
+    si,
+    unit_of,
+)
 
 if TYPE_CHECKING:
     from energy.report import EnergyReport
 
-Cell = tuple[str, float | str | None, str]
-"""What is shown, what is sorted by (empty: last), and the class."""
+NAME_CHARS = 44
+
+Value = float | str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        heading: with the unit.
+        value: of a layer, by which the column is sorted; None stands last.
+        show: the value as text.
+        total: text of the last row.
+        left: whether it is set to the left.
+        style: class of a layer's cell.
+    """
+
+    heading: str
+    value: Callable[[LayerEnergy], Value]
+    show: Callable[[LayerEnergy], str]
+    total: str = ""
+    left: bool = False
+    style: Callable[[LayerEnergy], str] = lambda _: ""
 
 
 def layer_table(report: "EnergyReport") -> str:
     """Return the section with every layer that has synapses, and the totals."""
     size_mj, unit = unit_of(report.total_mj)
-    memory = report.memory_mj is not None
-    headings = [
-        "layer", "kind", "shape", "T", "rate", "sp/syn", "break-even", "verdict", "AC", "MAC",
-        "neuron ops", "other ops", "without price", f"other, {unit}",
-        *([f"memory, {unit}"] if memory else []), f"energy, {unit}", "share",
-    ]  # fmt: skip
-    rows = [
-        _layer(layer, share, size_mj * 1e3, memory)
-        for layer, share in zip(report.layers, report.shares, strict=True)
-        if has_synapses(layer)
+    total_uj = report.total_mj * 1e3
+    columns = [
+        *_identity(),
+        Column(
+            heading=f"energy, {unit}",
+            value=lambda layer: layer.energy_uj,
+            show=lambda layer: fixed(layer.energy_uj / size_mj * 1e-3),
+            total=fixed(report.total_mj / size_mj),
+        ),
+        Column(
+            heading="share",
+            value=lambda layer: layer.energy_uj,
+            show=lambda layer: percent(layer.energy_uj / total_uj if total_uj else None),
+            total="100 %" if total_uj else "-",
+        ),
+        _count("AC", lambda layer: layer.ac, report.ac),
+        _count("MAC", lambda layer: layer.mac, report.mac),
+        *_spiking(report),
+        *_beside(report, size_mj, unit),
+        _shape(),
     ]
     note = (
         "sp/syn: accumulates over the dense operations of one time step; below the break-even the "
-        "layer is cheaper than the same layer run once on analog values. Totals include neurons "
-        "and other arithmetic. A click on a heading sorts."
+        "layer is cheaper than the same layer run once on analog values. The last row is that of "
+        "the whole network, neurons and other arithmetic too. A click on a heading sorts."
     )
     return (
         f'<section><h2>Layers</h2><p class="note">{note}</p>'
-        f"{_table(headings, rows, _footer(report, size_mj, memory))}</section>"
+        f"{_table(columns, synaptic(report.layers), footer=True)}</section>"
     )
 
 
@@ -46,97 +88,142 @@ def other_table(report: "EnergyReport") -> str:
     layers = [x for x in report.layers if not has_synapses(x) and not x.folded_into]
     if not layers:
         return ""
-    size_mj, unit = unit_of((report.neurons_mj + report.other_mj) or report.total_mj)
-    rows = [
-        [
-            (clean(layer.name), clean(layer.name), "left"),
-            (clean(clean_kind(layer.kind)), clean(layer.kind), "left"),
-            (shape_text(layer.shape) or "-", shape_text(layer.shape), "left"),
-            _count(layer.neuron_ops),
-            _count(layer.other_ops),
-            _count(layer.special_ops + layer.unpriced_ops),
-            _energy(layer.neuron_uj + layer.other_uj, size_mj * 1e3),
-        ]
-        for layer in layers
-    ]
-    headings = [
-        "layer", "kind", "shape", "neuron ops", "other ops", "without price", f"energy, {unit}",
-    ]  # fmt: skip
+    size_mj, unit = unit_of(report.neurons_mj + report.other_mj)
+    columns = [*_identity(), *_beside(report, size_mj, unit), _shape()]
     return (
         "<section><h2>Neurons and other arithmetic</h2><details"
-        f"{' open' if len(rows) <= 12 else ''}><summary>{len(rows)} rows</summary>"
-        f"{_table(headings, rows, [])}</details></section>"
+        f"{' open' if len(layers) <= 12 else ''}><summary>{len(layers)} rows</summary>"
+        f"{_table(columns, layers, footer=False)}</details></section>"
     )
 
 
-def _layer(layer: LayerEnergy, share: float | None, size_uj: float, memory: bool) -> list[Cell]:
+def _identity() -> list[Column]:
+    return [
+        Column(
+            heading="layer",
+            value=lambda layer: clean(layer.name),
+            show=lambda layer: shorten(clean(layer.name), NAME_CHARS),
+            total="total",
+            left=True,
+        ),
+        Column(
+            heading="kind",
+            value=lambda layer: clean(layer.kind),
+            show=lambda layer: shorten(clean(clean_kind(layer.kind)), NAME_CHARS // 2),
+            left=True,
+        ),
+    ]
+
+
+def _shape() -> Column:
+    return Column(
+        heading="shape",
+        value=lambda layer: shape_text(layer.shape),
+        show=lambda layer: shape_text(layer.shape) or "-",
+        left=True,
+    )
+
+
+def _spiking(report: "EnergyReport") -> list[Column]:
+    """Return what decides whether spikes pay."""
+    judged = [paying for layer in synaptic(report.layers) if (paying := pays(layer)) is not None]
+    return [
+        Column(
+            heading="T",
+            value=lambda layer: layer.steps,
+            show=lambda layer: "-" if layer.steps is None else str(layer.steps),
+            total=str(report.steps),
+        ),
+        Column(
+            heading="rate",
+            value=lambda layer: layer.firing_rate,
+            show=lambda layer: percent(layer.firing_rate),
+        ),
+        Column(
+            heading="sp/syn",
+            value=lambda layer: layer.spikes_per_synapse,
+            show=lambda layer: number(layer.spikes_per_synapse),
+            style=_color,
+        ),
+        Column(
+            heading="break-even",
+            value=lambda layer: layer.breakeven,
+            show=lambda layer: number(layer.breakeven),
+        ),
+        Column(
+            heading="verdict",
+            value=verdict,
+            show=verdict,
+            total=f"{sum(judged)} of {len(judged)} pay" if judged else "",
+            left=True,
+            style=_color,
+        ),
+    ]
+
+
+def _beside(report: "EnergyReport", size_mj: float, unit: str) -> list[Column]:
+    """Return what stands beside the synapses; columns without a number are left out."""
+    columns = []
+    if report.memory_mj is not None:
+        columns.append(
+            Column(
+                heading=f"memory, {unit}",
+                value=lambda layer: layer.memory_uj,
+                show=lambda layer: (
+                    "-" if layer.memory_uj is None else fixed(layer.memory_uj / size_mj * 1e-3)
+                ),
+                total=fixed(report.memory_mj / size_mj),
+            )
+        )
+    columns.append(
+        Column(
+            heading=f"neurons and other, {unit}",
+            value=lambda layer: layer.neuron_uj + layer.other_uj,
+            show=lambda layer: fixed((layer.neuron_uj + layer.other_uj) / size_mj * 1e-3),
+            total=fixed((report.neurons_mj + report.other_mj) / size_mj),
+        )
+    )
+    for heading, value in (
+        ("neuron ops", lambda layer: layer.neuron_ops),
+        ("other ops", lambda layer: layer.other_ops),
+        ("without price", lambda layer: layer.special_ops + layer.unpriced_ops),
+    ):
+        total = sum(value(layer) for layer in report.layers)
+        columns += [_count(heading, value, total)] if total else []
+    return columns
+
+
+def _count(heading: str, value: Callable[[LayerEnergy], float], total: float) -> Column:
+    return Column(
+        heading=heading, value=value, show=lambda layer: si(value(layer)), total=si(total)
+    )
+
+
+def _color(layer: LayerEnergy) -> str:
     paying = pays(layer)
-    color = "" if paying is None else "good" if paying else "bad"
-    steps = "-" if layer.steps is None else str(layer.steps)
-    return [
-        (clean(layer.name), clean(layer.name), "left"),
-        (clean(clean_kind(layer.kind)), clean(layer.kind), "left"),
-        (shape_text(layer.shape) or "-", shape_text(layer.shape), "left"),
-        (steps, layer.steps, ""),
-        (percent(layer.firing_rate), layer.firing_rate, ""),
-        (number(layer.spikes_per_synapse), layer.spikes_per_synapse, color),
-        (number(layer.breakeven), layer.breakeven, ""),
-        (verdict(layer), verdict(layer), f"left {color}".strip()),
-        *(_count(n) for n in (layer.ac, layer.mac, layer.neuron_ops, layer.other_ops,
-                              layer.special_ops + layer.unpriced_ops)),
-        _energy(layer.neuron_uj + layer.other_uj, size_uj),
-        *([_energy(layer.memory_uj, size_uj)] if memory else []),
-        _energy(layer.energy_uj, size_uj),
-        (percent(share), share, ""),
-    ]  # fmt: skip
+    return "" if paying is None else "good" if paying else "bad"
 
 
-def _footer(report: "EnergyReport", size_mj: float, memory: bool) -> list[str]:
-    def total(name: str) -> str:
-        return si(sum(getattr(layer, name) for layer in report.layers))
-
-    pairs = [pays(layer) for layer in synaptic(report.layers)]
-    judged = sum(paying is not None for paying in pairs)
-    return [
-        "total", "", "", str(report.steps), "", "", "",
-        f"{sum(paying is True for paying in pairs)} of {judged} pay" if judged else "",
-        si(report.ac), si(report.mac),
-        *(total(name) for name in ("neuron_ops", "other_ops")),
-        si(sum(layer.special_ops + layer.unpriced_ops for layer in report.layers)),
-        fixed((report.neurons_mj + report.other_mj) / size_mj),
-        *([fixed((report.memory_mj or 0.0) / size_mj)] if memory else []),
-        fixed(report.total_mj / size_mj), "100 %" if report.total_mj else "-",
-    ]  # fmt: skip
-
-
-def _count(value: float) -> Cell:
-    return (si(value), value, "")
-
-
-def _energy(value_uj: float | None, size_uj: float) -> Cell:
-    return ("-" if value_uj is None else fixed(value_uj / size_uj), value_uj, "")
-
-
-def _table(headings: list[str], rows: Iterable[list[Cell]], footer: list[str]) -> str:
-    left = {"layer", "kind", "shape", "verdict"}
-    sides = [' class="left"' if heading in left else "" for heading in headings]
-    head = "".join(
-        f"<th{side}>{heading}</th>" for heading, side in zip(headings, sides, strict=True)
+def _table(columns: Sequence[Column], layers: Sequence[LayerEnergy], *, footer: bool) -> str:
+    sides = [' class="left"' if column.left else "" for column in columns]
+    pairs = list(zip(columns, sides, strict=True))
+    head = "".join(f"<th{side}>{escape(column.heading)}</th>" for column, side in pairs)
+    body = "".join(
+        f"<tr>{''.join(_cell(column, layer) for column in columns)}</tr>" for layer in layers
     )
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    foot = "".join(
-        f"<td{side}>{escape(text)}</td>" for text, side in zip(footer, sides, strict=False)
-    )
+    foot = "".join(f"<td{side}>{escape(column.total)}</td>" for column, side in pairs)
     return (
         f'<div class="scroll"><table class="sortable"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody>"
-        + (f"<tfoot><tr>{foot}</tr></tfoot>" if footer else "")
+        f"<tbody>{body}</tbody>" + (f"<tfoot><tr>{foot}</tr></tfoot>" if footer else "")
         + "</table></div>"
-    )
+    )  # fmt: skip
 
 
-def _cell(cell: Cell) -> str:
-    shown, key, style = cell
+def _cell(column: Column, layer: LayerEnergy) -> str:
+    value, shown = column.value(layer), column.show(layer)
+    style = " ".join(filter(None, ["left" if column.left else "", column.style(layer)]))
     kind = f' class="{style}"' if style else ""
-    sort = "" if key is None else escape(str(key))
-    return f'<td{kind} data-value="{sort}">{escape(shown)}</td>'
+    # What is cut short is shown whole under the pointer.
+    whole = f' title="{escape(str(value))}"' if "..." in shown else ""
+    sort = "" if value is None else escape(str(value))
+    return f'<td{kind}{whole} data-value="{sort}">{escape(shown)}</td>'

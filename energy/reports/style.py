@@ -14,20 +14,21 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text);
   font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 1280px; margin: 0 auto; padding: 28px 24px 56px; }
+main { max-width: 1400px; margin: 0 auto; padding: 28px 24px 56px; }
 h1 { font-size: 26px; line-height: 1.25; margin: 0; }
 h2 { font-size: 18px; margin: 0 0 4px; }
 p { margin: 4px 0 12px; }
 ul { margin: 4px 0; padding-left: 20px; overflow-wrap: anywhere; }
 .muted, .note { color: var(--muted); }
 .note { font-size: 13px; }
+section > p:last-child { margin-bottom: 0; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 18px 20px; margin-top: 18px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px;
-  margin-top: 18px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px;
+  margin-top: 14px; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
-  padding: 12px 16px; }
-.tile b { display: block; font-size: 25px; line-height: 1.3; font-weight: 650;
+  padding: 12px 14px; }
+.tile b { display: block; font-size: 24px; line-height: 1.3; font-weight: 650;
   white-space: nowrap; }
 .tile.main { border-color: var(--spiking); border-width: 2px; }
 .tile span { display: block; font-size: 13px; }
@@ -42,12 +43,14 @@ svg line { stroke: var(--line); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 13px;
   font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 8px; text-align: right; white-space: nowrap;
+th, td { padding: 4px 7px; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
-th { vertical-align: bottom; font-weight: 600; color: var(--muted); }
+th { vertical-align: bottom; white-space: normal; font-weight: 600; color: var(--muted); }
 th.left, td.left { text-align: left; }
 td.wrap { white-space: normal; min-width: 200px; }
-td.bar { min-width: 160px; width: 30%; }
+td.bar { min-width: 100px; width: 24%; }
+table.sortable th:first-child, table.sortable td:first-child { position: sticky; left: 0;
+  background: var(--card); }
 tbody tr:hover { background: color-mix(in srgb, var(--line) 45%, transparent); }
 tfoot td { font-weight: 650; border-bottom: 0; }
 th[role=button] { cursor: pointer; }
