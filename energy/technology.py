@@ -16,8 +16,11 @@ from energy.errors import EnergyError
 
 T = TypeVar("T")
 
-PRICES = ("ac_pj", "mac_pj", "add_pj", "mul_pj", "compare_pj", "update_pj")
-"""Every price of an operation that a file may give."""
+PRICES = ("add_pj", "mul_pj", "compare_pj", "ac_pj", "mac_pj", "update_pj")
+"""Every price of an operation that a file may give; what others follow from comes first."""
+
+KINDS = {str: "text", int: "a whole number", dict: "a table", list: "a list"}
+"""Types of a TOML file in words."""
 
 EXAMPLES = {
     "name": 'name = "my-chip"',
@@ -293,7 +296,7 @@ def _table(table: dict[str, object], key: str) -> dict[str, object]:
 def _typed(value: object, key: str, kind: type[T], example: str = "") -> T:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise EnergyError(
-            f"{key} is {value!r}; expected {kind.__name__}. Example: {EXAMPLES[example or key]}"
+            f"{key} is {value!r}; expected {KINDS[kind]}. Example: {EXAMPLES[example or key]}"
         )
     return value
 
@@ -314,10 +317,8 @@ def _source(entry: dict[str, object], key: str, known: dict[str, str]) -> str:
     return known[name]
 
 
-TECHNOLOGIES = {
-    found.name: found
-    for found in map(
-        load_technology, sorted(Path(__file__).with_name("technologies").glob("*.toml"))
-    )
-}
+FOLDER = Path(__file__).with_name("technologies")
+"""Where the shipped files are."""
+
+TECHNOLOGIES = {found.name: found for found in map(load_technology, sorted(FOLDER.glob("*.toml")))}
 """The technologies that come with the package, by name."""

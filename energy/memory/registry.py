@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from energy.errors import EnergyError
 from energy.layers import LayerCounts
@@ -29,6 +29,7 @@ class Access:
         return self.count * self.pj * 1e-6
 
 
+@runtime_checkable
 class MemoryModel(Protocol):
     """A function from counts to accesses per inference; a pure one, so that it can be repeated."""
 
