@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from stereo import __version__
+from stereo.cli.energy import energy
 from stereo.cli.infer import infer
 from stereo.cli.inspect import inspect
 from stereo.cli.presets import presets
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 for command in (infer, inspect, simulate, train, presets):
     app.command()(command)
+app.add_typer(energy, name="energy")
 
 
 def _print_version(wanted: bool) -> None:
