@@ -1,144 +1,210 @@
-"""Watch one run of a model: count its synaptic layers, list whatever else did arithmetic."""
+"""Watch one run of a model: count its layers, neurons and arithmetic, list what has no rule."""
 
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
+from energy import neurons
 from energy.errors import EnergyError
-from energy.provenance import MOVES, ZEROS, Provenance, tensors_in
-from energy.rules import RULES
+from energy.layers import LayerCounts
+from energy.provenance import MOVES, SPIKES, TERNARY, VIEWS, ZEROS, Provenance, tensors_in
+from energy.rules import RULES, Call, Operations, Synapses
+from energy.rules.arithmetic import is_free, shape_of
+from energy.work import Measured, measure, settle_steps
 
 NO_ARITHMETIC = MOVES | ZEROS | {
     "__setitem__", "pad", "size", "dim", "numel", "new_empty", "empty", "empty_like", "arange",
     "new_full", "full", "ones", "new_ones", "is_contiguous", "stride", "requires_grad_", "__get__",
-    "item", "is_floating_point", "data_ptr", "argmax", "meshgrid", "masked_fill", "where", "numpy",
-    "__len__", "__bool__", "copy_", "fill_", "zero_",
+    "item", "is_floating_point", "data_ptr", "meshgrid", "numpy", "neg", "__neg__", "isnan",
+    "__len__", "__bool__", "copy_", "fill_", "zero_", "logical_and", "logical_or", "logical_not",
+    "__and__", "__or__", "__invert__", "any", "all", "ones_like", "full_like", "linspace", "tensor",
+    "as_tensor", "from_numpy", "__array__", "tolist", "untyped_storage", "allclose", "equal",
 }  # fmt: skip
 """Functions that only move, make or describe tensors; work in them is nobody's arithmetic."""
 
 
-@dataclass
-class LayerTally:
-    """Running totals of one layer over all its calls."""
+@dataclass(eq=False)
+class _Made:
+    """A result of a layer with weights: who uses it decides whether a norm can be folded."""
 
-    name: str
-    kind: str
-    shape: tuple[int, ...] = ()
-    calls: int = 0
-    ac: int = 0
-    mac: int = 0
-    dense: int = 0
-    spikes: int = 0
-    spike_inputs: int = 0
+    layer: LayerCounts
+    users: int = 0
+    norms: list[tuple[LayerCounts, Operations]] = field(default_factory=list)
 
 
-class Counter(TorchFunctionMode):
+class Counter:
     """Context in which a model's work is counted; leaves the model as it was.
 
     Args:
         model: the model to name layers after.
         strict: raise if a declared spike is not 0 or 1; otherwise warn.
+        steps: time steps of the inputs.
+        samples: independent inferences in the inputs.
     """
 
-    def __init__(self, model: nn.Module, *, strict: bool = False) -> None:
-        super().__init__()
-        self.model, self.strict = model, strict
-        self.layers: dict[tuple[str, str, int], LayerTally] = {}
+    def __init__(
+        self, model: nn.Module, *, strict: bool = False, steps: int = 1, samples: int = 1
+    ) -> None:
+        self.model, self.strict, self.steps, self.samples = model, strict, steps, samples
+        self.layers: dict[tuple[str, str, int], LayerCounts] = {}
         self.uncounted: Tally[tuple[str, str]] = Tally()
         self.uncounted_calls: Tally[tuple[str, str]] = Tally()
         self.warnings: list[str] = []
         self._provenance = Provenance()
+        self._made: MutableMapping[Tensor, _Made] = WeakTensorKeyDictionary()
+        self._results: list[_Made] = []
+        self._measured: list[tuple[LayerCounts, Measured]] = []
         self._path: list[tuple[str, nn.Module]] = []
         self._inside_neuron = 0
-        self._hooks = ExitStack()
+        self._stack = ExitStack()
 
     def __enter__(self) -> "Counter":
         """Hook every module, for its name and for what it emits."""
         for name, module in self.model.named_modules():
             enter = module.register_forward_pre_hook(self._entering(name))
             leave = module.register_forward_hook(self._leaving)
-            self._hooks.callback(enter.remove)
-            self._hooks.callback(leave.remove)
-        super().__enter__()  # type: ignore[no-untyped-call]
+            self._stack.callback(enter.remove)
+            self._stack.callback(leave.remove)
+        self._stack.enter_context(_Watch(self))
         return self
 
     def __exit__(self, *details: Any) -> None:
-        """Remove every hook, whatever happened."""
-        super().__exit__(*details)  # type: ignore[no-untyped-call]
-        self._hooks.close()
+        """Remove every hook, whatever happened, and add up what was measured."""
+        self._stack.close()
+        if details[0] is None:
+            self._settle()
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Run one torch function and account for it."""
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        name = getattr(func, "__name__", str(func))
-        if name in RULES:
-            self._count(name, args, kwargs, out)
+    def watch(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> None:
+        """Account for one call of a torch function."""
+        call = Call(name, args, kwargs, out)
+        work = None
+        if not self._inside_neuron:
+            self._use(call)
+            work = RULES[name](call) if name in RULES else None
+            if isinstance(work, Synapses):
+                self._synapses(call, work)
+            elif work is not None and not is_free(call):
+                self._operations(call, work)
+            elif work is None:
+                self._list(call)
+        if not isinstance(work, Synapses):
+            self._provenance.follow(call)
+
+    def _synapses(self, call: Call, work: Synapses) -> None:
+        """Add one call of a layer with weights, or of a product of two activations."""
+        layer = self._layer(call.name, 0 if work.weight is None else id(work.weight))
+        layer.calls += 1
+        layer.shape = work.shape
+        layer.outputs += call.out.numel()
+        layer.inputs += work.x.numel()
+        layer.weights = 0 if work.weight is None else work.weight.numel()
+        layer.biases, layer.fan_in, layer.fan_out = work.biases, work.fan_in, work.outputs
+        layer.taps, layer.strides, layer.transposed = work.taps, work.strides, work.transposed
+        layer.add += call.out.numel() if work.biases else 0
+        x, other = work.origins or (work.x, work.partner)
+        values = self._provenance.of(x)
+        partner = None if other is None else self._provenance.of(other)
+        found = self._provenance.sources(x)
+        found |= frozenset() if other is None else self._provenance.sources(other)
+        layer.sources = tuple(sorted({*layer.sources, *found}))
+        self._measured.append((layer, measure(work, values, partner, self.steps, self.samples)))
+        made = _Made(layer)
+        self._results.append(made)
+        self._made[call.out] = made
+
+    def _operations(self, call: Call, work: Operations) -> None:
+        """Add arithmetic whose amount is known from shapes."""
+        layer = self._layer(call.name, 0)
+        layer.calls += 1
+        layer.shape = shape_of(call.out)
+        layer.outputs += sum(t.numel() for t in tensors_in(call.out))
+        layer.mac += work.mac
+        layer.dense += work.mac
+        layer.padded += work.mac
+        layer.zero_skip += work.mac
+        layer.weights = work.weights
+        made = self._made.get(call.args[0]) if call.name == "batch_norm" and call.args else None
+        if made is not None:
+            made.norms.append((layer, work))
         else:
-            if not self._inside_neuron:
-                self._list(name, kwargs, out)
-            self._provenance.follow(name, args, kwargs, out)
-        return out
+            _charge(layer, work)
 
-    def _count(
-        self, kind: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Tensor
-    ) -> None:
-        """Add one call of a synaptic layer."""
-        work = RULES[kind](args, kwargs, out)
-        weight = args[1] if len(args) > 1 else kwargs["weight"]
-        tally = self._tally(kind, id(weight))
-        tally.calls += 1
-        tally.shape = work.shape
-        dense = work.dense()
-        tally.dense += dense
-        if self._provenance.is_spikes(work.x):
-            count = work.spikes()
-            self._verify(count.not_binary, tally.name)
-            tally.ac += count.events
-            tally.spikes += count.spikes
-            tally.spike_inputs += work.x.numel()
-        else:
-            tally.mac += dense
+    def _use(self, call: Call) -> None:
+        """Follow results of layers through views, and count who else reads them."""
+        for tensor in tensors_in(call.args[:1]):
+            made = self._made.get(tensor)
+            if made is None:
+                continue
+            if call.name in VIEWS:
+                for view in tensors_in(call.out):
+                    self._made[view] = made
+            elif call.name not in ("size", "dim", "stride", "is_contiguous", "numel"):
+                made.users += 1
+        for tensor in tensors_in(call.args[1:]):
+            made = self._made.get(tensor)
+            if made is not None:
+                made.users += 1
 
-    def _tally(self, kind: str, weight: int) -> LayerTally:
+    def _settle(self) -> None:
+        """Turn what was measured on a device into numbers, and fold the norms that can be."""
+        calls: dict[int, list[Measured]] = {}
+        for layer, measured in self._measured:
+            calls.setdefault(id(layer), []).append(measured)
+            strange = measured.add_to(layer)
+            layer.contradictions += strange
+            if strange:
+                self._verify(layer.name)
+        for layer in self.layers.values():
+            settle_steps(layer, calls.get(id(layer), []), self.steps)
+        self._measured.clear()
+        for made in self._results:
+            several = len(
+                {id(n) for m in self._results if m.layer is made.layer for n, _ in m.norms}
+            )
+            for norm, work in made.norms:
+                if made.users == 1 and several == 1:
+                    norm.folded_into = made.layer.name
+                else:
+                    _charge(norm, work)
+        self._results.clear()
+
+    def _layer(self, kind: str, weight: int) -> LayerCounts:
         path, module = self._path[-1] if self._path else ("", self.model)
         key = (path, kind, weight)
         if key not in self.layers:
             leaf = path and next(module.children(), None) is None
             name = path if leaf else ".".join(part for part in (path, kind) if part)
             taken = sum(t.name.split("#")[0] == name for t in self.layers.values())
-            self.layers[key] = LayerTally(name if not taken else f"{name}#{taken + 1}", kind)
+            self.layers[key] = LayerCounts(
+                name=name if not taken else f"{name}#{taken + 1}", kind=kind, path=path
+            )
         return self.layers[key]
 
-    def _verify(self, not_binary: int, layer: str) -> None:
+    def _verify(self, layer: str) -> None:
         """Values only confirm what structure says."""
-        if not_binary == 0:
-            return
         message = (
             f"The input of {layer} comes from a module that declares emits_spikes, but holds "
-            "values other than 0 and 1. Remove the declaration or mend the module."
+            "values other than those of spikes, their sums or products. Remove the declaration "
+            "or mend the module."
         )
         if self.strict:
             raise EnergyError(message)
-        self.warnings.append(message)
+        if message not in self.warnings:
+            self.warnings.append(message)
 
-    def _list(self, name: str, kwargs: Mapping[str, Any], out: object) -> None:
+    def _list(self, call: Call) -> None:
         """List work that no rule covers, by function and layer."""
-        moving = name in NO_ARITHMETIC or (
-            name == "interpolate" and kwargs.get("mode", "nearest").startswith("nearest")
-        )
-        elements = sum(t.numel() for t in tensors_in(out))
-        if moving or elements <= 1:
+        elements = sum(t.numel() for t in tensors_in(call.out))
+        if call.name in NO_ARITHMETIC or elements <= 1:
             return
-        key = (name, self._path[-1][0] if self._path else "")
+        key = (call.name, self._path[-1][0] if self._path else "")
         self.uncounted[key] += elements
         self.uncounted_calls[key] += 1
 
@@ -151,28 +217,84 @@ class Counter(TorchFunctionMode):
 
     def _leaving(self, module: nn.Module, _args: object, output: object) -> None:
         name, _ = self._path.pop()
-        self._inside_neuron -= _is_neuron(module)
-        if not getattr(module, "emits_spikes", False):
+        inside = _is_neuron(module)
+        self._inside_neuron -= inside
+        if neurons.fires(module):
+            ternary = getattr(module, "emits_spikes", True) == "ternary"
+            self._provenance.mark(output, TERNARY if ternary else SPIKES, name)
+        if inside and not self._inside_neuron:
+            self._neuron(name, module, output)
+
+    def _neuron(self, name: str, module: nn.Module, output: object) -> None:
+        """Add the updates of a neuron, or list it if nothing is known of its type."""
+        first = output[0] if isinstance(output, tuple) else output
+        elements = sum(t.numel() for t in tensors_in(first))
+        update = neurons.update_of(module)
+        if update is None:
+            unknown = (f"neuron update ({type(module).__name__})", name)
+            self.uncounted[unknown] += elements
+            self.uncounted_calls[unknown] += 1
             return
-        self._provenance.mark(output)
-        if _is_neuron(module) and not self._inside_neuron:
-            first = output[0] if isinstance(output, tuple) else output
-            key = (f"neuron update ({type(module).__name__})", name)
-            self.uncounted[key] += sum(t.numel() for t in tensors_in(first))
-            self.uncounted_calls[key] += 1
+        key = (name, type(module).__name__, id(module))
+        layer = self.layers.setdefault(
+            key, LayerCounts(name=name, kind=type(module).__name__, path=name)
+        )
+        layer.calls += 1
+        layer.shape = shape_of(first)
+        layer.outputs += elements
+        layer.updates += elements
+        layer.states = update.states
+        fired = 0
+        if neurons.fires(module):
+            fired = sum(int(torch.count_nonzero(t)) for t in tensors_in(first))
+        layer.fired += fired
+        layer.mul += update.mul * elements
+        layer.add += update.add * elements + update.add_per_spike * fired
+        layer.compare += update.compare * elements
+
+
+class _Watch(TorchFunctionMode):
+    """Hands every call of a torch function to a counter."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run one torch function and account for it."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
+        out = func(*args, **kwargs)
+        self._counter.watch(name, args, kwargs, out)
+        return out
+
+
+def _charge(layer: LayerCounts, work: Operations) -> None:
+    layer.add += work.add
+    layer.mul += work.mul
+    layer.compare += work.compare
+    layer.special += work.special
 
 
 def _is_neuron(module: nn.Module) -> bool:
-    """A module that turns currents into spikes; an identity only declares them."""
-    return bool(getattr(module, "emits_spikes", False)) and not isinstance(module, nn.Identity)
+    """A module that turns currents into spikes or potentials; an identity only declares them."""
+    if isinstance(module, nn.Identity):
+        return False
+    return neurons.fires(module) or neurons.update_of(module) is not None
 
 
-def run_counted(model: nn.Module, inputs: tuple[Any, ...], *, strict: bool) -> Counter:
+def run_counted(
+    model: nn.Module, inputs: tuple[Any, ...], *, strict: bool, steps: int = 1, samples: int = 1
+) -> Counter:
     """Run ``model(*inputs)`` once in eval mode without gradients and return what was counted."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad(), Counter(model, strict=strict) as counter:
+        with torch.no_grad(), Counter(
+            model, strict=strict, steps=steps, samples=samples
+        ) as counter:  # fmt: skip
             model(*inputs)
     finally:
         for module, mode in modes:

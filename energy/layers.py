@@ -61,6 +61,13 @@ class LayerCounts:
         ac_per_step: accumulates of every time step; empty where a call's time cannot be told.
         mac_per_step: multiply-accumulates of every time step, likewise.
         folded_into: layer whose weights absorb this one at no cost; empty if none.
+
+    Where it comes from:
+
+    Attributes:
+        path: of the module that it ran in.
+        sources: paths of the modules whose spikes came in.
+        contradictions: input values that spikes cannot have.
     """
 
     name: str
@@ -99,6 +106,10 @@ class LayerCounts:
     ac_per_step: list[float] = field(default_factory=list)
     mac_per_step: list[float] = field(default_factory=list)
     folded_into: str = ""
+
+    path: str = ""
+    sources: tuple[str, ...] = ()
+    contradictions: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

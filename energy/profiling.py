@@ -4,10 +4,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from energy.conventions import conventions
 from energy.counter import run_counted
 from energy.errors import EnergyError
 from energy.estimate import price, uncounted
-from energy.report import EnergyReport
+from energy.layers import LayerCounts
+from energy.report import EnergyReport, environment
 from energy.technology import technology as find_technology
 
 
@@ -15,6 +17,7 @@ def profile(
     model: nn.Module,
     *inputs: Any,
     technology: str = "45nm-fp32",
+    memory: str | None = None,
     samples: int | None = None,
     steps: int | None = None,
     strict: bool = False,
@@ -28,16 +31,64 @@ def profile(
         model: spiking, analog or hybrid; its modules that emit spikes say so with the class
             attribute ``emits_spikes = True``.
         inputs: what it is called with.
-        technology: name in ``TECHNOLOGIES``.
+        technology: name in ``TECHNOLOGIES``, or a TOML file.
+        memory: name of a memory model; None leaves memory out.
         samples: independent inferences in the inputs; by default the size of the first input along
             the model's ``batch_dim`` (an attribute; 0 if it has none).
         steps: time steps; by default the first input's leading size if ``batch_dim`` is 1, else 1.
         strict: raise if a declared spike is not 0 or 1, instead of warning.
 
     Raises:
-        EnergyError: no sample to average over, unknown technology, or (strict) false spikes.
+        EnergyError: no sample to average over, unknown technology or memory model, or (strict)
+            false spikes.
     """
     prices = find_technology(technology)
+    samples, steps = inference_size(model, inputs, samples, steps)
+    counter = run_counted(model, inputs, strict=strict, steps=steps, samples=samples)
+    counts = tuple(counter.layers.values())
+    return EnergyReport(
+        technology=prices,
+        samples=samples,
+        steps=steps,
+        layers=tuple(
+            price(layer, prices, samples=samples, steps=steps_of(layer, steps), memory=memory)
+            for layer in counts
+        ),
+        uncounted=uncounted(counter, samples),
+        warnings=tuple(counter.warnings),
+        counts=counts,
+        conventions=conventions(counts, prices, samples),
+        memory=memory,
+        environment=environment(),
+    )
+
+
+def steps_of(layer: LayerCounts, steps: int) -> int | None:
+    """Return the time steps that a layer ran in: 1 behind the readout, None if it cannot be told.
+
+    Args:
+        layer: its counts.
+        steps: of an inference.
+    """
+    if not layer.dense or layer.ac_per_step:
+        return steps
+    return 1 if steps == 1 or layer.calls == 1 else None
+
+
+def inference_size(
+    model: nn.Module, inputs: tuple[Any, ...], samples: int | None, steps: int | None
+) -> tuple[int, int]:
+    """Return samples and time steps of inputs, as far as they are not given.
+
+    Args:
+        model: its attribute ``batch_dim`` says which axis counts samples; 1 means time comes first.
+        inputs: what it is called with.
+        samples: None to read it off the first tensor.
+        steps: likewise.
+
+    Raises:
+        EnergyError: none of either.
+    """
     first = next((x for x in inputs if isinstance(x, Tensor)), None)
     batch_dim = int(getattr(model, "batch_dim", 0))
     if samples is None:
@@ -49,12 +100,4 @@ def profile(
             f"Energy per inference needs at least one sample and one step, got {samples} and "
             f"{steps}; give inputs that are not empty, or samples= and steps=."
         )
-    counter = run_counted(model, inputs, strict=strict)
-    return EnergyReport(
-        technology=prices,
-        samples=samples,
-        steps=steps,
-        layers=tuple(price(t, prices, samples, steps) for t in counter.layers.values()),
-        uncounted=uncounted(counter, samples),
-        warnings=tuple(dict.fromkeys(counter.warnings)),
-    )
+    return samples, steps

@@ -9,7 +9,8 @@ from reference import energy_counts as slow
 from torch import nn
 
 from energy import profile
-from energy.counts import conv_fan, count_spikes, count_spikes_torch
+from energy.counts import count_spikes, count_spikes_torch
+from energy.fans import conv_fan
 from energy.rules import RULES, rule
 
 

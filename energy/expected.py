@@ -1,0 +1,154 @@
+"""Expected energy of a network that is still being searched, differentiable in what is searched.
+
+A module of a relaxed network says with which probability it will be there, and one that may become
+spiking or analog with which probability it spikes:
+
+* ``gate``: a number or 0-dim tensor in [0, 1]; a layer is there with the product of the gates on
+  its path. Expectation is linear, so the energies of layers times their probabilities add up to the
+  expected energy of the decoded network, whatever depends on what.
+* ``spiking``: likewise, on a module that declares ``emits_spikes``. While it lies between 0 and 1
+  the output is a mixture, so the module also keeps ``firing_rate``, the share of its spikes.
+
+Counts come from runs of the relaxed network; between runs the expectation costs next to nothing. At
+a vertex, with all probabilities 0 or 1, it is the profiler's total of the decoded network on the
+same data.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from energy.counter import run_counted
+from energy.errors import EnergyError
+from energy.layers import LayerCounts
+from energy.profiling import inference_size
+from energy.technology import technology as find_technology
+
+
+@dataclass(kw_only=True)
+class _Means:
+    """Running means of one layer, per inference."""
+
+    path: str
+    sources: tuple[str, ...]
+    ac: float
+    dense: float
+    analog: float
+
+
+class ExpectedEnergy:
+    """Running counts of a relaxed network, and the expectation that they give.
+
+    Args:
+        technology: prices, as for ``profile``.
+        momentum: share of the past in the running means; 0 keeps the last run only.
+
+    Raises:
+        EnergyError: a momentum that is no share, an unknown technology.
+    """
+
+    def __init__(self, technology: str = "45nm-fp32", *, momentum: float = 0.9) -> None:
+        if not 0.0 <= momentum < 1.0:
+            raise EnergyError(f"A momentum lies in [0, 1), got {momentum}.")
+        self.technology = find_technology(technology)
+        self.momentum = momentum
+        self._means: dict[tuple[str, str, int], _Means] = {}
+
+    def measure(
+        self, model: nn.Module, *inputs: Any, samples: int | None = None, steps: int | None = None
+    ) -> None:
+        """Count what every layer does on these inputs; the model is left as it was.
+
+        Args:
+            model: relaxed network.
+            inputs: what it is called with.
+            samples: as for ``profile``.
+            steps: as for ``profile``.
+
+        Raises:
+            EnergyError: a mixture of spikes and analog values whose firing rate is not known.
+        """
+        samples, steps = inference_size(model, inputs, samples, steps)
+        counter = run_counted(model, inputs, strict=False, steps=steps, samples=samples)
+        modules = dict(model.named_modules())
+        numbers: dict[tuple[str, str], int] = {}
+        for layer in counter.layers.values():
+            if not layer.dense:
+                continue
+            place = numbers.setdefault((layer.path, layer.kind), 0)
+            numbers[layer.path, layer.kind] += 1
+            key = layer.path, layer.kind, place
+            found = _means(layer, modules, samples)
+            before = self._means.get(key)
+            self._means[key] = found if before is None else self._blend(before, found)
+
+    def expected_mj(self, model: nn.Module) -> Tensor:
+        """Return the expected millijoules of one inference, with gradients to all probabilities.
+
+        The synapses alone, as ``EnergyReport.total_mj``.
+
+        Raises:
+            EnergyError: nothing was measured, or a probability outside [0, 1].
+        """
+        if not self._means:
+            raise EnergyError("Nothing was measured yet: call measure(model, inputs) first.")
+        modules = dict(model.named_modules())
+        total = torch.zeros((), dtype=torch.float64)
+        for layer in self._means.values():
+            spikes = torch.ones((), dtype=torch.float64)
+            for source in layer.sources:
+                spikes = spikes * _probability(modules[source], "spiking", source)
+            mac_pj = self.technology.need_mac_pj(layer.path or "the model")
+            fired, analog = layer.ac * self.technology.ac_pj, layer.analog * mac_pj
+            dense = layer.dense * mac_pj
+            energy = analog + spikes * fired + (1.0 - spikes) * (dense - analog)
+            total = total + _there(layer.path, modules) * energy
+        return total * 1e-9
+
+    def _blend(self, old: _Means, new: _Means) -> _Means:
+        keep = self.momentum
+        mixed = {
+            name: keep * getattr(old, name) + (1 - keep) * getattr(new, name)
+            for name in ("ac", "dense", "analog")
+        }
+        return _Means(path=new.path, sources=new.sources, **mixed)
+
+
+def _means(layer: LayerCounts, modules: dict[str, nn.Module], samples: int) -> _Means:
+    """Return a layer's counts per inference; the accumulates of a mixture come from its rate."""
+    ac = float(layer.ac)
+    if layer.contradictions:
+        rates = [getattr(modules[source], "firing_rate", None) for source in layer.sources]
+        if None in rates:
+            raise EnergyError(
+                f"The input of {layer.name} mixes spikes with analog values; its makers "
+                f"({', '.join(layer.sources)}) must keep the share of their spikes as firing_rate."
+            )
+        # A layer behind several makers reads equal parts of them, for want of better knowledge.
+        ac = sum(float(rate or 0.0) for rate in rates) / len(rates) * (layer.dense - layer.mac)
+    return _Means(
+        path=layer.path, sources=layer.sources, ac=ac / samples, dense=layer.dense / samples,
+        analog=layer.mac / samples,
+    )  # fmt: skip
+
+
+def _there(path: str, modules: dict[str, nn.Module]) -> Tensor:
+    """Return the probability that a module is there: the product of the gates on its path."""
+    present = _probability(modules[""], "gate", "the model")
+    parts = path.split(".") if path else []
+    for n in range(len(parts)):
+        name = ".".join(parts[: n + 1])
+        present = present * _probability(modules[name], "gate", name)
+    return present
+
+
+def _probability(module: nn.Module, attribute: str, name: str) -> Tensor:
+    value = getattr(module, attribute, None)
+    if value is None:
+        return torch.ones((), dtype=torch.float64)
+    found = torch.as_tensor(value, dtype=torch.float64)
+    if found.numel() != 1 or not 0.0 <= float(found.detach()) <= 1.0:
+        raise EnergyError(f"{name}.{attribute} is one probability in [0, 1], got {value!r}.")
+    return found.reshape(())

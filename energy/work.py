@@ -1,0 +1,142 @@
+"""From one call of a layer with weights to counts: exact, in every convention at once."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from energy.events import EventCount, count_events
+from energy.layers import LayerCounts
+from energy.provenance import Values
+from energy.rules.registry import Synapses
+
+
+@dataclass(kw_only=True)
+class Measured:
+    """One call; event counts may still be on a device.
+
+    Attributes:
+        work: the call.
+        events: of its input, one row per time step or one in all.
+        spiking: whether the input is spikes, counts or scaled spikes.
+        steps: time steps in the call; 1 if it cannot be told.
+        accumulates: of a product of spikes with spikes, which replaces that of ``events``.
+    """
+
+    work: Synapses
+    events: EventCount
+    spiking: bool
+    steps: int
+    accumulates: Tensor | None = None
+    ac: list[int] = field(default_factory=list)
+    mac: list[int] = field(default_factory=list)
+
+    def add_to(self, layer: LayerCounts) -> int:
+        """Add to a layer; return how many input values contradict what is known of them."""
+        work = self.work
+        dense, elements = work.dense(), work.x.numel()
+        nonzero = sum(_integers(self.events.nonzero))
+        layer.dense += dense
+        layer.padded += work.padded
+        layer.zero_skip += work.outputs * sum(_integers(self.events.events))
+        if not self.spiking:
+            layer.mac += dense
+            self.ac, self.mac = [0] * self.steps, [dense // self.steps] * self.steps
+            return 0
+        found = self.events.accumulates if self.accumulates is None else self.accumulates
+        scale = work.outputs if self.accumulates is None else 1
+        self.ac = [scale * n for n in _integers(found)]
+        self.mac = [0] * self.steps
+        layer.ac += sum(self.ac)
+        layer.spikes += nonzero
+        layer.spiking_inputs += elements
+        layer.rate += nonzero / elements * work.padded if elements else 0.0
+        return sum(_integers(self.events.strange))
+
+
+def measure(
+    work: Synapses, values: Values | None, partner: Values | None, steps: int, samples: int
+) -> Measured:
+    """Count what comes into a layer.
+
+    Args:
+        work: the call.
+        values: what is known of its input; None if analog.
+        partner: what is known of the other factor of a product of two activations.
+        steps: time steps of an inference, which a leading axis may run over.
+        samples: independent inferences.
+    """
+    if values is None and partner is not None and work.partner is not None:
+        work, values, partner = _other_way(work), partner, None
+    rows = _rows(work, steps, samples)
+    known = values or Values()
+    unit = known.unit or 1.0
+    most = known.most if known.unit is not None else None
+    events = count_events(
+        work.x, work.fans, rows=rows, unit=unit, most=most, signed=known.signed
+    )  # fmt: skip
+    if known.unit is None:  # the factor is part of the weights, so a spike costs one
+        nothing = torch.zeros_like(events.strange)
+        events = EventCount(events.nonzero, events.events, events.events, nothing)
+    together = None
+    if values is not None and partner is not None and work.partner is not None:
+        scale = unit * (partner.unit or 1.0)
+        together = (_meetings(work.x, work.partner, rows) / scale).round().long()
+    return Measured(
+        work=work, events=events, spiking=values is not None, steps=rows, accumulates=together
+    )
+
+
+def settle_steps(layer: LayerCounts, calls: list[Measured], steps: int) -> None:
+    """Write the work of every time step, where it can be told.
+
+    Either every call holds all steps, or a model that loops over time made as many calls for each.
+    """
+    if steps == 1 or not calls:
+        return
+    if all(call.steps == steps for call in calls):
+        parts = [(call.ac, call.mac) for call in calls]
+    elif all(call.steps == 1 for call in calls) and len(calls) % steps == 0:
+        each = len(calls) // steps
+        groups = [calls[n * each : (n + 1) * each] for n in range(steps)]
+        sums = [(sum(sum(c.ac) for c in g), sum(sum(c.mac) for c in g)) for g in groups]
+        parts = [([ac for ac, _ in sums], [mac for _, mac in sums])]
+    else:
+        return
+    layer.ac_per_step = [
+        float(sum(column)) for column in zip(*(ac for ac, _ in parts), strict=True)
+    ]
+    layer.mac_per_step = [
+        float(sum(column)) for column in zip(*(mac for _, mac in parts), strict=True)
+    ]
+
+
+def _rows(work: Synapses, steps: int, samples: int) -> int:
+    """Return the time steps that the leading axis runs over, outermost; 1 if it does not."""
+    last = work.x.shape[-1] if work.x.ndim else 1
+    leading = work.x.shape[0] if work.fans else work.x.numel() // max(1, last)
+    over_time = steps > 1 and leading >= steps * samples and leading % (steps * samples) == 0
+    return steps if over_time else 1
+
+
+def _other_way(work: Synapses) -> Synapses:
+    """Return a product seen from its second factor."""
+    assert work.partner is not None
+    return Synapses(
+        x=work.partner, outputs=work.x.shape[-2], fans=(), shape=work.shape, padded=work.padded,
+        biases=work.biases, fan_in=work.fan_in, partner=work.x,
+    )  # fmt: skip
+
+
+def _meetings(a: Tensor, b: Tensor, rows: int) -> Tensor:
+    """Return ``[rows]``: products of two factors of ``[..., N, K]`` and ``[..., K, M]``."""
+    pairs = a.double().abs().sum(-2) * b.double().abs().sum(-1)
+    return pairs.reshape(rows, -1).sum(1)
+
+
+def _integers(values: Any) -> list[int]:
+    """Return numbers that may be one, several, or a tensor on a device."""
+    if isinstance(values, Tensor):
+        values = values.tolist()
+    return [int(v) for v in values] if isinstance(values, (list, tuple)) else [int(values)]
