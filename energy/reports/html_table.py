@@ -74,8 +74,8 @@ def layer_table(report: "EnergyReport") -> str:
     ]
     note = (
         "sp/syn: accumulates over the dense operations of one time step; below the break-even the "
-        "layer is cheaper than the same layer run once on analog values. The last row is that of "
-        "the whole network, neurons and other arithmetic too. A click on a heading sorts."
+        "layer is cheaper than the same layer run once on analog values. Other: neurons and other "
+        "arithmetic; the last row has those of the whole network. A click on a heading sorts."
     )
     return (
         f'<section><h2>Layers</h2><p class="note">{note}</p>'
@@ -177,17 +177,18 @@ def _beside(report: "EnergyReport", size_mj: float, unit: str) -> list[Column]:
         )
     columns.append(
         Column(
-            heading=f"neurons and other, {unit}",
+            heading=f"other, {unit}",
             value=lambda layer: layer.neuron_uj + layer.other_uj,
             show=lambda layer: fixed((layer.neuron_uj + layer.other_uj) / size_mj * 1e-3),
             total=fixed((report.neurons_mj + report.other_mj) / size_mj),
         )
     )
-    for heading, value in (
+    counts: tuple[tuple[str, Callable[[LayerEnergy], float]], ...] = (
         ("neuron ops", lambda layer: layer.neuron_ops),
         ("other ops", lambda layer: layer.other_ops),
         ("without price", lambda layer: layer.special_ops + layer.unpriced_ops),
-    ):
+    )
+    for heading, value in counts:
         total = sum(value(layer) for layer in report.layers)
         columns += [_count(heading, value, total)] if total else []
     return columns

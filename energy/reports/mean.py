@@ -18,7 +18,7 @@ PER_STEP = ("ac_per_step", "mac_per_step")
 
 OF_THE_MODEL = (
     "name", "kind", "shape", "states", "weights", "biases", "taps", "strides", "fan_in", "fan_out",
-    "transposed", "folded_into",
+    "transposed", "folded_into", "path", "sources",
 )  # fmt: skip
 """Fields of ``LayerCounts`` that two runs have in common; the others are summed."""
 

@@ -28,7 +28,12 @@ def joules(value_mj: float | None) -> str:
     if not value_mj:
         return "0 mJ"
     size, unit = unit_of(value_mj)
-    return f"{si(value_mj / size)} {unit}".replace("  ", " ")
+    amount = value_mj / size
+    if abs(amount) < 999.5:
+        return f"{amount:#.3g}".rstrip(".") + f" {unit}"
+    # More than there is a unit for: the prefix of the number becomes that of the unit.
+    text = si(amount)
+    return f"{text}{unit}" if text[-1].isalpha() else f"{text} {unit}"
 
 
 def unit_of(value_mj: float) -> tuple[float, str]:
