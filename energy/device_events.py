@@ -24,6 +24,9 @@ BLOCK = 2048
 BLOCKS = 8
 """Such blocks that a program takes one after the other, before it adds to the sums of its row."""
 
+EXACT = {"enable_fp_fusion": False}
+"""How to launch so that products and differences round one by one."""
+
 
 def count(declared: Declared, fans: tuple[Fan, ...], rows: int) -> tuple[Tensor, Tensor]:
     """Return sums ``[rows, 3]`` and the number of strange elements, not yet synchronized."""
@@ -76,11 +79,13 @@ def count_with_triton(
     strange = torch.zeros((), dtype=torch.int64, device=x.device)
     grid = (-(-row_size // (BLOCK * BLOCKS)), rows)
     positions = _positions(fans, x.device)
+    unit = 1.0 if declared.unit is None else declared.unit
+    inverse = 1.0 / unit if unit else float("inf")
     with _on(x):
         triton_kernels.count_events[grid](
             memory, positions, sums, strange, row_size, positions.numel(), channels,
-            1.0 if declared.unit is None else declared.unit, float(declared.most), declared.slack,
-            DECLARED=declared.unit is not None, SIGNED=declared.signed, BLOCK=BLOCK, BLOCKS=BLOCKS,
+            inverse, float(declared.most), declared.slack, DECLARED=declared.unit is not None,
+            SIGNED=declared.signed, BLOCK=BLOCK, BLOCKS=BLOCKS, **EXACT,
         )  # fmt: skip
     return sums, strange
 

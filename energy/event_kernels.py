@@ -64,7 +64,7 @@ def sum_words(
         sums[row, NONZERO] += spikes
         sums[row, EVENTS] += cost
         sums[row, ACCUMULATES] += cost
-    return rest
+    return int(rest)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -120,7 +120,7 @@ def sum_multiples(
         sums[row, NONZERO] += nonzero
         sums[row, EVENTS] += events * plan[place % period, 1]
         sums[row, ACCUMULATES] += costs * plan[place % period, 1]
-        strange += nonzero - fitting
+        strange += int(nonzero - fitting)
     return strange
 
 

@@ -56,7 +56,7 @@ def _tables(fans: tuple[bytes, ...], channels: int) -> Tables | None:
     total, positions = _total(axes)
     axes[-1] = np.repeat(axes[-1], channels)
     lines, plan = _lines(axes)
-    largest = int(lines.sum(1).max())
+    largest = _largest(lines)
     if largest > LARGEST:
         return None
     return Tables(lines.astype(np.int32), plan, largest, total, positions)
@@ -79,12 +79,17 @@ def _tables_of_bits(fans: tuple[bytes, ...]) -> Tables | None:
     axes[-1] = np.pad(axes[-1], (0, filling))
     lines, plan = _lines(axes)
     whole = np.resize(inside, lines.shape[1])
-    largest = int(lines.sum(1).max())
+    largest = _largest(lines)
     if largest > LARGEST:
         return None
     by_bit = np.concatenate([lines, whole[None]]).reshape(len(lines) + 1, -1, 8).swapaxes(1, 2)
     tables = np.ascontiguousarray(by_bit.reshape(len(lines) + 1, -1), np.int32)
     return Tables(tables, plan, largest, total, positions)
+
+
+def _largest(lines: Fan) -> int:
+    """Return the largest sum of a line; of floats, as integers of 64 bits might overflow."""
+    return int(lines.sum(1, dtype=np.float64).max())
 
 
 def _total(axes: Sequence[Fan]) -> tuple[int, int]:

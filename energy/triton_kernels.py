@@ -14,7 +14,7 @@ from triton.language import constexpr, tensor
 @triton.jit(do_not_specialize=["row_size", "positions", "channels"])  # type: ignore[untyped-decorator]
 def count_events(
     x: tensor, fans: tensor, sums: tensor, strange: tensor, row_size: tensor, positions: tensor,
-    channels: tensor, unit: tensor, most: tensor, slack: tensor, DECLARED: constexpr,
+    channels: tensor, inverse: tensor, most: tensor, slack: tensor, DECLARED: constexpr,
     SIGNED: constexpr, BLOCK: constexpr, BLOCKS: constexpr,
 ) -> None:  # fmt: skip
     """Count some blocks of a row; the programs are ``[blocks / BLOCKS, rows]``.
@@ -27,7 +27,7 @@ def count_events(
         row_size: elements of a row.
         positions: of the spatial axes together.
         channels: innermost elements that share a position.
-        unit: value of one spike.
+        inverse: of the value of one spike; a quotient would not be exact.
         most: largest multiple.
         slack: rounding error that is allowed, relative to the value.
         DECLARED: whether values are multiples of the unit; else any value is one event.
@@ -51,7 +51,7 @@ def count_events(
         nonzero += active.to(tl.int32)
         events += tl.where(active, fan, 0)
         if DECLARED:
-            ratio = value / unit
+            ratio = value * inverse
             size = tl.abs(ratio)
             near = tl.floor(size + 0.5)
             fits = (tl.abs(size - near) <= slack * near) & (near > 0.0) & (near <= most)
@@ -61,8 +61,8 @@ def count_events(
             costs += times * fan
             wrong += (active & (fits == 0)).to(tl.int32)
     all_events = tl.sum(events, 0)
-    tl.atomic_add(sums + row * 3, tl.sum(nonzero, 0).to(tl.int64))
-    tl.atomic_add(sums + row * 3 + 1, all_events)
-    tl.atomic_add(sums + row * 3 + 2, tl.sum(costs, 0) if DECLARED else all_events)
+    tl.atomic_add(sums + row * 3, tl.sum(nonzero, 0).to(tl.int64), sem="relaxed")
+    tl.atomic_add(sums + row * 3 + 1, all_events, sem="relaxed")
+    tl.atomic_add(sums + row * 3 + 2, tl.sum(costs, 0) if DECLARED else all_events, sem="relaxed")
     if DECLARED:
-        tl.atomic_add(strange, tl.sum(wrong, 0).to(tl.int64))
+        tl.atomic_add(strange, tl.sum(wrong, 0).to(tl.int64), sem="relaxed")
