@@ -18,8 +18,8 @@ class PublishedRange:
     """A published range of break-even.
 
     Attributes:
-        low: spikes per synapse per inference at the best analog reuse of data.
-        high: the same at the worst.
+        low: its lower end, spikes per synapse per inference.
+        high: its upper end.
         source: where it stands.
     """
 
@@ -34,7 +34,7 @@ DAMPFHOFFER = PublishedRange(
     source="M. Dampfhoffer et al., IEEE TETCI 7(3):731-741, ieee 9927729: range in which networks "
     "of integrate-and-fire neurons compete with analog ones once memory accesses are counted",
 )
-"""Reference for every break-even: most networks that claim savings fire above it."""
+"""What every break-even is to be read beside. Known to us from the abstract."""
 
 YAN = (
     "Z. Yan, Z. Bai, W.-F. Wong, Reconsidering the energy efficiency of spiking neural networks, "

@@ -3,10 +3,12 @@
 Every layer has its own memories, no larger than what they hold. The analog layer reuses data
 perfectly: whatever it needs crosses from memory once per time step. The event-driven layer reuses
 nothing between spikes: each reads its row of weights, and each accumulate reads and writes a
-potential. A layer that pays under this model pays against any array.
+potential. Spikes that pay here pay against the best reuse that an analog array can have; for the
+same reason the break-even is usually below the published range (``energy.breakeven.DAMPFHOFFER``).
 """
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 from energy.layers import LayerCounts
@@ -80,52 +82,78 @@ def reuse(
         EnergyError: the technology has no prices of memory.
     """
     memory, bits = need_memory(technology)
-    runs = samples * steps
-
-    def move(what: str, words: float, size_bits: float, word_bits: float = bits) -> Access:
-        pj = access_pj(memory, size_bits, word_bits)
-        return Access(what=what, count=words / samples, pj=pj)
-
+    layer = _Layer(counts, memory, bits, samples, samples * steps)
     if counts.folded_into:
         return ()
     if counts.updates:
-        held = counts.updates * counts.states
-        address = _address_bits(counts.updates / runs)
+        return layer.neuron()
+    if counts.dense:
+        return layer.synapses()
+    if counts.add or counts.mul or counts.compare or counts.special:
+        return layer.other()
+    return ()
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Counts of a layer beside prices; ``runs`` are its samples times its time steps."""
+
+    counts: LayerCounts
+    memory: MemoryPrices
+    bits: int
+    samples: int
+    runs: int
+
+    def _move(self, what: str, words: float, held: float, word_bits: int | None = None) -> Access:
+        """Return accesses of words (all samples) out of a memory that holds so many bits."""
+        pj = access_pj(self.memory, held, word_bits or self.bits)
+        return Access(what=what, count=words / self.samples, pj=pj)
+
+    def neuron(self) -> tuple[Access, ...]:
+        counts, states = self.counts, self.counts.updates * self.counts.states
+        held = states / self.runs * self.bits
+        places = counts.updates / self.runs
+        address = _address_bits(places)
         return (
-            move("neuron: read states", held, held / runs * bits),
-            move("neuron: write states", held, held / runs * bits),
-            move("neuron: write spikes", counts.fired, counts.updates / runs * address, address),
+            self._move("neuron: read states", states, held),
+            self._move("neuron: write states", states, held),
+            self._move("neuron: write spikes", counts.fired, places * address, address),
         )
-    analog_inputs = counts.inputs - counts.spiking_inputs
-    inputs_size = (analog_inputs * bits + counts.spiking_inputs) / runs
-    outputs_size = counts.outputs / runs * bits
-    if not counts.dense:
-        if not (counts.add or counts.mul or counts.compare or counts.special):
-            return ()
+
+    def synapses(self) -> tuple[Access, ...]:
+        counts = self.counts
+        parameters = (counts.weights + counts.biases) * self.bits
+        results = counts.outputs / self.runs * self.bits
+        rows = [self._move("read biases", counts.biases * self.runs, parameters)]
+        if counts.mac:
+            inputs = counts.inputs - counts.spiking_inputs
+            outputs = counts.outputs * counts.mac / counts.dense
+            rows += [
+                self._move("analog: read weights", counts.weights * self.runs, parameters),
+                self._move("analog: read inputs", inputs, inputs / self.runs * self.bits),
+                self._move("analog: write outputs", outputs, results),
+            ]
+        if counts.spiking_inputs:
+            places = counts.spiking_inputs / self.runs
+            address = _address_bits(places)
+            rows += [
+                self._move("event: read spikes", counts.spikes, places * address, address),
+                self._move("event: read weight rows", counts.ac, parameters),
+                self._move("event: read potentials", counts.ac, results),
+                self._move("event: write potentials", counts.ac, results),
+            ]
+        return tuple(rows)
+
+    def other(self) -> tuple[Access, ...]:
+        counts = self.counts
+        analog = counts.inputs - counts.spiking_inputs
+        held = (analog * self.bits + counts.spiking_inputs) / self.runs
+        results = counts.outputs / self.runs * self.bits
         return (
-            move("other: read inputs", analog_inputs, inputs_size),
-            move("other: read inputs, spikes", counts.spiking_inputs, inputs_size, 1),
-            move("other: write outputs", counts.outputs, outputs_size),
+            self._move("other: read inputs", analog, held),
+            self._move("other: read inputs, spikes", counts.spiking_inputs, held, 1),
+            self._move("other: write outputs", counts.outputs, results),
         )
-    parameters_size = (counts.weights + counts.biases) * bits
-    rows = [move("read biases", counts.biases * runs, parameters_size)]
-    if counts.mac:
-        outputs = counts.outputs * counts.mac / counts.dense
-        rows += [
-            move("analog: read weights", counts.weights * runs, parameters_size),
-            move("analog: read inputs", analog_inputs, analog_inputs / runs * bits),
-            move("analog: write outputs", outputs, outputs_size),
-        ]
-    if counts.spiking_inputs:
-        address = _address_bits(counts.spiking_inputs / runs)
-        queue = counts.spiking_inputs / runs * address
-        rows += [
-            move("event: read spikes", counts.spikes, queue, address),
-            move("event: read weight rows", counts.ac, parameters_size),
-            move("event: read potentials", counts.ac, outputs_size),
-            move("event: write potentials", counts.ac, outputs_size),
-        ]
-    return tuple(rows)
 
 
 def _address_bits(places: float) -> int:

@@ -85,6 +85,13 @@ def test_reuse_of_a_neuron_reads_and_writes_its_states():
     }
 
 
+@pytest.mark.parametrize(("places", "bits"), [(1, 1), (2, 1), (3, 2), (32, 5), (33, 6), (64, 6)])
+def test_reuse_addresses_have_as_many_bits_as_places_need(places, bits):
+    counts = replace(EVENT, inputs=6 * places, spiking_inputs=6 * places, spikes=6)
+    found = rows("reuse", counts, samples=2, steps=3)
+    assert found["event: read spikes"] == (3, 10 * bits / 64)
+
+
 def test_reuse_of_a_mixed_layer_splits_it_by_its_dense_work():
     mixed = replace(EVENT, ac=500, mac=2400, inputs=192, spiking_inputs=96, spikes=30, outputs=384)
     found = rows("reuse", mixed, samples=2, steps=3)
