@@ -91,7 +91,7 @@ class Counter:
             if isinstance(work, Synapses):
                 self._synapses(call, work)
             elif work is not None and not is_free(call):
-                self._operations(call, work)
+                self._operations(call, self._as_logic(call, work))
             elif work is None:
                 self._list(call)
         if not isinstance(work, Synapses):
@@ -118,6 +118,15 @@ class Counter:
         made = _Made(layer)
         self._results.append(made)
         self._made[call.out] = made
+
+    def _as_logic(self, call: Call, work: Operations) -> Operations:
+        """Return a product of two spike tensors as what it is, a logical AND."""
+        operands = list(tensors_in(call.args[:2]))
+        if not work.mul or work.add or len(operands) < 2:
+            return work
+        marks = [self._provenance.of(tensor) for tensor in operands]
+        logical = all(mark is not None and mark.most <= 1 for mark in marks)
+        return Operations(compare=work.mul) if logical else work
 
     def _operations(self, call: Call, work: Operations) -> None:
         """Add arithmetic whose amount is known from shapes."""

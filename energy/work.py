@@ -14,44 +14,50 @@ from energy.rules.registry import Synapses
 
 @dataclass(kw_only=True)
 class Measured:
-    """One call; event counts may still be on a device.
+    """One call; event counts may still be on a device. Holds no input, so that it can be freed.
 
     Attributes:
-        work: the call.
-        events: of its input, one row per time step or one in all.
+        dense: synapses without taps on padding.
+        padded: synapses with them.
+        elements: of the input.
+        outputs: channels that an input feeds.
+        events: of the input, one row per time step or one in all.
         spiking: whether the input is spikes, counts or scaled spikes.
         steps: time steps in the call; 1 if it cannot be told.
-        accumulates: of a product of spikes with spikes, which replaces that of ``events``.
+        together: accumulates of a product of spikes with spikes, instead of those of ``events``.
+        ac: accumulates of every time step, once added to a layer.
+        mac: multiply-accumulates of every time step, likewise.
     """
 
-    work: Synapses
+    dense: int
+    padded: int
+    elements: int
+    outputs: int
     events: EventCount
     spiking: bool
     steps: int
-    accumulates: Tensor | None = None
+    together: Tensor | None = None
     ac: list[int] = field(default_factory=list)
     mac: list[int] = field(default_factory=list)
 
     def add_to(self, layer: LayerCounts) -> int:
         """Add to a layer; return how many input values contradict what is known of them."""
-        work = self.work
-        dense, elements = work.dense(), work.x.numel()
-        nonzero = sum(_integers(self.events.nonzero))
-        layer.dense += dense
-        layer.padded += work.padded
-        layer.zero_skip += work.outputs * sum(_integers(self.events.events))
+        layer.dense += self.dense
+        layer.padded += self.padded
+        layer.zero_skip += self.outputs * sum(_integers(self.events.events))
         if not self.spiking:
-            layer.mac += dense
-            self.ac, self.mac = [0] * self.steps, [dense // self.steps] * self.steps
+            layer.mac += self.dense
+            self.ac, self.mac = [0] * self.steps, [self.dense // self.steps] * self.steps
             return 0
-        found = self.events.accumulates if self.accumulates is None else self.accumulates
-        scale = work.outputs if self.accumulates is None else 1
+        found = self.events.accumulates if self.together is None else self.together
+        scale = self.outputs if self.together is None else 1
         self.ac = [scale * n for n in _integers(found)]
         self.mac = [0] * self.steps
+        nonzero = sum(_integers(self.events.nonzero))
         layer.ac += sum(self.ac)
         layer.spikes += nonzero
-        layer.spiking_inputs += elements
-        layer.rate += nonzero / elements * work.padded if elements else 0.0
+        layer.spiking_inputs += self.elements
+        layer.rate += nonzero / self.elements * self.padded if self.elements else 0.0
         return sum(_integers(self.events.strange))
 
 
@@ -84,8 +90,9 @@ def measure(
         scale = unit * (partner.unit or 1.0)
         together = (_meetings(work.x, work.partner, rows) / scale).round().long()
     return Measured(
-        work=work, events=events, spiking=values is not None, steps=rows, accumulates=together
-    )
+        dense=work.dense(), padded=work.padded, elements=work.x.numel(), outputs=work.outputs,
+        events=events, spiking=values is not None, steps=rows, together=together,
+    )  # fmt: skip
 
 
 def settle_steps(layer: LayerCounts, calls: list[Measured], steps: int) -> None:

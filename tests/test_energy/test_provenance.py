@@ -169,6 +169,15 @@ def test_products_of_spikes_cost_where_they_meet():
     assert (right.ac, right.mac) == (5 * int(b.sum()), 0)
 
 
+def test_a_product_of_spikes_is_a_comparison_and_not_a_multiplication():
+    report = profile(Net(lambda m, s: s * s.flip(-1)), X, samples=1, strict=True)
+    (counts,) = [c for c in report.counts if c.kind == "mul"]
+    assert (counts.mul, counts.compare) == (0, X.numel())
+    report = profile(Net(lambda m, s: s * m.scale), X, samples=1, strict=True)
+    (counts,) = [c for c in report.counts if c.kind == "mul"]
+    assert (counts.mul, counts.compare) == (X.numel(), 0)
+
+
 def test_joined_marks_keep_the_least_that_is_known():
     spikes, counts, zero = Values(), Values(most=3), Values(most=0)
     assert join([spikes, counts]) == counts
