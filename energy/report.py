@@ -17,7 +17,7 @@ from energy.reports import document as documents
 from energy.reports.mean import mean_convention, mean_layer, summed_counts
 from energy.reports.rows import total_memory
 from energy.reports.summary import lines
-from energy.reports.text import number, percent, shorten, si
+from energy.reports.text import number, percent, quotient, shorten, si
 from energy.technology import Technology
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class EnergyReport:
     def shares(self) -> tuple[float | None, ...]:
         """Share of every row in the total; None if the total is zero."""
         total_uj = self.total_mj * 1e3
-        return tuple(layer.energy_uj / total_uj if total_uj else None for layer in self.layers)
+        return tuple(quotient(layer.energy_uj, total_uj) for layer in self.layers)
 
     @property
     def convention(self) -> str:
@@ -126,7 +126,7 @@ class EnergyReport:
 
     def ratio(self, total_mj: float | None) -> float | None:
         """Return another total over this report's; None if it is unknown or this one is zero."""
-        return total_mj / self.total_mj if self.total_mj and total_mj is not None else None
+        return None if total_mj is None else quotient(total_mj, self.total_mj)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document; absent values are None."""

@@ -13,7 +13,7 @@ from energy.reports import document as documents
 from energy.reports.files import write
 from energy.reports.markdown import escape, markdown_table
 from energy.reports.rows import clean_kind
-from energy.reports.text import clean, joules, price, shorten, si, times
+from energy.reports.text import clean, joules, price, quotient, shorten, si, times
 from energy.technology import Technology
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Delta:
     @property
     def ratio(self) -> float | None:
         """After over before; None if there was nothing before."""
-        return self.after / self.before if self.before else None
+        return quotient(self.after, self.before)
 
     def to_dict(self) -> dict[str, float | None]:
         """Return the JSON object."""

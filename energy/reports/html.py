@@ -147,8 +147,13 @@ def _layers(report: "EnergyReport") -> str:
         for group in grouped(report.layers)
         if group.beside_uj
     ]
-    legend = [("spiking", "spikes in (AC)"), ("analog", "analog in (MAC)")]
-    legend += [("other", "neurons and other arithmetic, beside the total")] if groups else []
+    words = {
+        "spiking": "spikes in (AC)",
+        "analog": "analog in (MAC)",
+        "other": "neurons and other arithmetic, beside the total",
+    }
+    present = {bar.color for bar in (*rows, *groups)}
+    legend = [(color, text) for color, text in words.items() if color in present]
     return _section(
         "Energy per layer",
         _legend(legend),

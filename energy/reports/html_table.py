@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from energy.breakeven import verdict
 from energy.layers import LayerEnergy
-from energy.reports.rows import clean_kind, has_synapses, pays, synaptic
+from energy.reports.rows import clean_kind, has_synapses, pays, report_unit, synaptic, total_memory
 from energy.reports.text import (
     clean,
     fixed,
     number,
     percent,
+    quotient,
     shape_text,
     shorten,
     si,
-    unit_of,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Column:
 
 def layer_table(report: "EnergyReport") -> str:
     """Return the section with every layer that has synapses, and the totals."""
-    size_mj, unit = unit_of(report.total_mj)
+    size_mj, unit = report_unit(report)
     total_uj = report.total_mj * 1e3
     columns = [
         *_identity(),
@@ -63,23 +63,23 @@ def layer_table(report: "EnergyReport") -> str:
         Column(
             heading="share",
             value=lambda layer: layer.energy_uj,
-            show=lambda layer: percent(layer.energy_uj / total_uj if total_uj else None),
+            show=lambda layer: percent(quotient(layer.energy_uj, total_uj)),
             total="100 %" if total_uj else "-",
         ),
         _count("AC", lambda layer: layer.ac, report.ac),
         _count("MAC", lambda layer: layer.mac, report.mac),
         *_spiking(report),
-        *_beside(report, size_mj, unit),
+        *_beside(synaptic(report.layers), size_mj, unit),
         _shape(),
     ]
     note = (
         "sp/syn: accumulates over the dense operations of one time step; below the break-even the "
-        "layer is cheaper than the same layer run once on analog values. Other: neurons and other "
-        "arithmetic; the last row has those of the whole network. A click on a heading sorts."
+        "layer is cheaper than the same layer run once on analog values. Other: biases and "
+        "other arithmetic of the layer itself. A click on a heading sorts."
     )
     return (
         f'<section><h2>Layers</h2><p class="note">{note}</p>'
-        f"{_table(columns, synaptic(report.layers), footer=True)}</section>"
+        f"{_table(columns, synaptic(report.layers))}</section>"
     )
 
 
@@ -88,12 +88,12 @@ def other_table(report: "EnergyReport") -> str:
     layers = [x for x in report.layers if not has_synapses(x) and not x.folded_into]
     if not layers:
         return ""
-    size_mj, unit = unit_of(report.neurons_mj + report.other_mj)
-    columns = [*_identity(), *_beside(report, size_mj, unit), _shape()]
+    size_mj, unit = report_unit(report)
+    columns = [*_identity(), *_beside(layers, size_mj, unit), _shape()]
     return (
         "<section><h2>Neurons and other arithmetic</h2><details"
         f"{' open' if len(layers) <= 12 else ''}><summary>{len(layers)} rows</summary>"
-        f"{_table(columns, layers, footer=False)}</details></section>"
+        f"{_table(columns, layers)}</details></section>"
     )
 
 
@@ -161,10 +161,11 @@ def _spiking(report: "EnergyReport") -> list[Column]:
     ]
 
 
-def _beside(report: "EnergyReport", size_mj: float, unit: str) -> list[Column]:
+def _beside(layers: Sequence[LayerEnergy], size_mj: float, unit: str) -> list[Column]:
     """Return what stands beside the synapses; columns without a number are left out."""
     columns = []
-    if report.memory_mj is not None:
+    memory_uj = total_memory(layers)
+    if memory_uj is not None:
         columns.append(
             Column(
                 heading=f"memory, {unit}",
@@ -172,7 +173,7 @@ def _beside(report: "EnergyReport", size_mj: float, unit: str) -> list[Column]:
                 show=lambda layer: (
                     "-" if layer.memory_uj is None else fixed(layer.memory_uj / size_mj * 1e-3)
                 ),
-                total=fixed(report.memory_mj / size_mj),
+                total=fixed(memory_uj / size_mj * 1e-3),
             )
         )
     columns.append(
@@ -180,7 +181,7 @@ def _beside(report: "EnergyReport", size_mj: float, unit: str) -> list[Column]:
             heading=f"other, {unit}",
             value=lambda layer: layer.neuron_uj + layer.other_uj,
             show=lambda layer: fixed((layer.neuron_uj + layer.other_uj) / size_mj * 1e-3),
-            total=fixed((report.neurons_mj + report.other_mj) / size_mj),
+            total=fixed(sum(x.neuron_uj + x.other_uj for x in layers) / size_mj * 1e-3),
         )
     )
     counts: tuple[tuple[str, Callable[[LayerEnergy], float]], ...] = (
@@ -189,7 +190,7 @@ def _beside(report: "EnergyReport", size_mj: float, unit: str) -> list[Column]:
         ("without price", lambda layer: layer.special_ops + layer.unpriced_ops),
     )
     for heading, value in counts:
-        total = sum(value(layer) for layer in report.layers)
+        total = sum(value(layer) for layer in layers)
         columns += [_count(heading, value, total)] if total else []
     return columns
 
@@ -205,7 +206,7 @@ def _color(layer: LayerEnergy) -> str:
     return "" if paying is None else "good" if paying else "bad"
 
 
-def _table(columns: Sequence[Column], layers: Sequence[LayerEnergy], *, footer: bool) -> str:
+def _table(columns: Sequence[Column], layers: Sequence[LayerEnergy]) -> str:
     sides = [' class="left"' if column.left else "" for column in columns]
     pairs = list(zip(columns, sides, strict=True))
     head = "".join(f"<th{side}>{escape(column.heading)}</th>" for column, side in pairs)
@@ -215,9 +216,8 @@ def _table(columns: Sequence[Column], layers: Sequence[LayerEnergy], *, footer: 
     foot = "".join(f"<td{side}>{escape(column.total)}</td>" for column, side in pairs)
     return (
         f'<div class="scroll"><table class="sortable"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody>" + (f"<tfoot><tr>{foot}</tr></tfoot>" if footer else "")
-        + "</table></div>"
-    )  # fmt: skip
+        f"<tbody>{body}</tbody><tfoot><tr>{foot}</tr></tfoot></table></div>"
+    )
 
 
 def _cell(column: Column, layer: LayerEnergy) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from energy.breakeven import verdict
 from energy.conventions import DEFAULT
 from energy.reports.rows import clean_kind, grouped, synaptic
-from energy.reports.text import clean, joules, number, percent, shape_text, si, times
+from energy.reports.text import clean, joules, number, percent, quotient, shape_text, si, times
 
 if TYPE_CHECKING:
     from energy.report import EnergyReport
@@ -78,7 +78,7 @@ def _layers(report: "EnergyReport") -> str:
         ]  # fmt: skip
         if memory:
             cells.append("-" if layer.memory_uj is None else joules(layer.memory_uj * 1e-3))
-        share = percent(layer.energy_uj / total_uj if total_uj else None)
+        share = percent(quotient(layer.energy_uj, total_uj))
         rows.append([*cells, joules(layer.energy_uj * 1e-3), share])
     total = ["**total**", "", "", str(report.steps), "", "", "", "", si(report.ac), si(report.mac)]
     total += [si(sum(layer.neuron_ops for layer in report.layers))]

@@ -2,8 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from energy.layers import LayerEnergy
+from energy.reports.text import column_unit
+
+if TYPE_CHECKING:
+    from energy.report import EnergyReport
 
 MOST_GROUPS = 6
 """So many kinds of other arithmetic are shown apart, the rest in one row."""
@@ -51,6 +56,12 @@ def total_memory(layers: Iterable[LayerEnergy]) -> float | None:
     """Return the microjoules of memory of all layers; None if none has a memory model."""
     known = [layer.memory_uj for layer in layers if layer.memory_uj is not None]
     return sum(known) if known else None
+
+
+def report_unit(report: "EnergyReport") -> tuple[float, str]:
+    """Return the unit of every energy in a table of the report: its millijoules and its name."""
+    beside = (report.memory_mj or 0.0, report.neurons_mj + report.other_mj)
+    return column_unit(report.total_mj, max(beside))
 
 
 def grouped(layers: Iterable[LayerEnergy]) -> list[Group]:

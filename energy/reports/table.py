@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from energy.layers import LayerEnergy
-from energy.reports.rows import Group, clean_kind, grouped, pays, synaptic
-from energy.reports.text import clean, fixed, percent, shorten, si, unit_of
+from energy.reports.rows import Group, clean_kind, grouped, pays, report_unit, synaptic
+from energy.reports.text import clean, fixed, percent, quotient, shorten, si
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,13 +19,13 @@ KIND_WIDTH = 10
 def table(report: "EnergyReport") -> "Table":
     """Return a row per layer with synapses, then neurons and other arithmetic by kind.
 
-    All energies have one unit, that in which the total reads best.
+    All energies have one unit.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    size_mj, unit = unit_of(report.total_mj)
+    size_mj, unit = report_unit(report)
     columns = _columns(report, size_mj, unit)
     rows = [_layer_cells(report, layer, size_mj * 1e3) for layer in synaptic(report.layers)]
     groups = [_group_cells(report, group, size_mj * 1e3) for group in grouped(report.layers)]
@@ -98,8 +98,7 @@ def _layer_cells(report: "EnergyReport", layer: LayerEnergy, size_uj: float) -> 
     ]
     if report.memory_mj is not None:
         cells.append(_optional(layer.memory_uj, size_uj))
-    total_uj = report.total_mj * 1e3
-    share = percent(layer.energy_uj / total_uj) if total_uj else ""
+    share = percent(quotient(layer.energy_uj, report.total_mj * 1e3))
     return [*cells, fixed(layer.energy_uj / size_uj), share]
 
 

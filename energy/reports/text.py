@@ -1,5 +1,7 @@
 """Numbers and names as a person reads them."""
 
+import math
+
 UNITS_MJ = ((1e3, "J"), (1.0, "mJ"), (1e-3, "uJ"), (1e-6, "nJ"), (1e-9, "pJ"))
 """Millijoules in a unit, largest first."""
 
@@ -14,6 +16,12 @@ def si(value: float) -> str:
         if abs(value) >= 0.9995 * limit:
             return f"{value / limit:#.3g}".rstrip(".") + prefix
     return f"{value:.3g}"
+
+
+def quotient(part: float, whole: float) -> float | None:
+    """Return ``part / whole``; None where that is no number, or one too large for a float."""
+    ratio = part / whole if whole else math.inf
+    return ratio if math.isfinite(ratio) else None
 
 
 def price(value_pj: float | None) -> str:
@@ -42,6 +50,21 @@ def unit_of(value_mj: float) -> tuple[float, str]:
     return next(fitting, UNITS_MJ[-1] if value_mj else UNITS_MJ[1])
 
 
+def column_unit(total_mj: float, beside_mj: float = 0.0) -> tuple[float, str]:
+    """Return the unit of a column: small enough for its rows, and its total still readable.
+
+    Rows are often a hundredth of the total, so that its own unit would show them as nothing.
+
+    Args:
+        total_mj: of the column of energies; at most four digits before the point.
+        beside_mj: largest total of the columns beside it; at most six.
+    """
+    fitting = [
+        unit for unit in UNITS_MJ if total_mj < 9999.5 * unit[0] and beside_mj < 999_999 * unit[0]
+    ]
+    return (fitting or [UNITS_MJ[0]])[-1] if total_mj or beside_mj else UNITS_MJ[1]
+
+
 def fixed(value: float) -> str:
     """Return a number in at most seven characters, with two decimals where there is room.
 
@@ -51,7 +74,7 @@ def fixed(value: float) -> str:
         return "<0.01" if value > 0 else ">-0.01"
     if abs(value) < 999.995:
         return f"{value:.2f}"
-    return f"{value:.0f}" if abs(value) < 99_999.5 else f"{value:.1e}"
+    return f"{value:.0f}" if abs(value) < 999_999.5 else f"{value:.1e}"
 
 
 def percent(value: float | None) -> str:

@@ -27,7 +27,7 @@ from energy.layers import LayerCounts, LayerEnergy
 from energy.report import environment, number, percent, reprice, shorten, si
 from energy.reports import charts, mean
 from energy.reports.rows import grouped, pays
-from energy.reports.text import clean, fixed, joules, times
+from energy.reports.text import clean, column_unit, fixed, joules, times
 
 
 def printed(table, width=300):
@@ -263,10 +263,10 @@ def test_the_table_shows_values_in_one_unit_and_marks_what_does_not_pay():
     lines = printed(report(layer("cheap[red]", mac=1_000_000, memory_uj=7.0), costly).table())
     text = "\n".join(lines)
     cheap = next(line for line in lines if line.startswith("cheap[red]")).split()
-    assert cheap[-4:] == ["7.00", "4.60", "63.0", "%"]
+    assert cheap[-4:] == ["7000", "4600", "63.0", "%"]
     row = next(line for line in lines if line.startswith("costly"))
     assert "12.00!" in row
-    assert row.split()[-3:] == ["2.70", "37.0", "%"]
+    assert row.split()[-3:] == ["2700", "37.0", "%"]
     assert "(1 of 1 spiking layers)" in text
 
 
@@ -425,11 +425,20 @@ def test_joules(value, text):
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0.00"), (0.004, "<0.01"), (-0.004, ">-0.01"), (1.005, "1.00"), (999.99, "999.99"),
-     (999.999, "1000"), (12345.6, "12346"), (1e6, "1.0e+06")],
+     (999.999, "1000"), (12345.6, "12346"), (999_999, "999999"), (1e6, "1.0e+06")],
 )  # fmt: skip
 def test_fixed(value, text):
     assert fixed(value) == text
     assert len(text) <= 7
+
+
+@pytest.mark.parametrize(
+    ("total", "beside", "unit"),
+    [(1.3, 0, "uJ"), (1.3, 456.0, "uJ"), (1.3, 4560.0, "mJ"), (33.6, 0, "mJ"), (9.99e-3, 0, "nJ"),
+     (0, 0, "mJ"), (0, 1e-9, "pJ"), (1e9, 0, "J")],
+)  # fmt: skip
+def test_the_unit_of_a_column(total, beside, unit):
+    assert column_unit(total, beside)[1] == unit
 
 
 def test_other_small_formats():
