@@ -61,15 +61,16 @@ class Comparison:
     def rows(self) -> tuple[Row, ...]:
         """The network asked for, the published genotype, both twins, the field."""
         first = self.subject.report.total_mj
-        rows = []
+        rows: list[tuple[str, int, float, float, float | None]] = []
         for found in (self.subject, self.published):
             report, twin = found.report, found.twin
-            lines = [(found.network, report.steps, report.ac, report.mac, report.total_mj)]
+            rows.append((found.network, report.steps, report.ac, report.mac, report.total_mj))
             if twin is not None:
                 name = f"analog twin of {found.network}"
-                lines.append((name, twin.steps, twin.ac, twin.mac, twin.total_mj))
-            rows += lines
-        rows += [(b.name, b.steps, 0, b.mac, b.total_mj) for b in self.subject.baselines]
+                rows.append((name, twin.steps, twin.ac, twin.mac, twin.total_mj))
+        for each in self.subject.baselines:
+            name = each.name + (" (an SNN, as if dense)" if each.spiking else "")
+            rows.append((name, each.steps, 0, each.mac, each.total_mj))
         return tuple(
             Row(name=name, steps=steps, ac=ac, mac=mac, total_mj=mj, ratio=over(mj, first))
             for name, steps, ac, mac, mj in rows

@@ -4,7 +4,7 @@ Shapes: ``T`` time steps, ``B`` batch, ``C`` channels, ``H`` rows, ``W`` columns
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -123,7 +123,8 @@ def random_pairs(
             f"This network takes spikes (encoding {network.encoding.name}); leave --analog-input "
             "out."
         )
-    return random_inputs((shape, shape), chance, samples)
+    drawn = random_inputs((shape, shape), chance, samples)
+    return replace(drawn, about=f"{chance.words()}, {describe(shape)} per camera")
 
 
 def file_inputs(path: Path, samples: int | None) -> Inputs:
@@ -224,13 +225,14 @@ def recorded_pairs(
         pair = _encoded(network, recording, window.t0_us, window.t1_us)
         return tuple(x[..., top : top + height, left : left + width].contiguous() for x in pair)
 
-    part = "" if (height, width) == whole else f", the middle {width}x{height} of them"
+    part = "" if (height, width) == whole else f", of it the middle {width}x{height}"
     kind = ", generated data" if generated else ""
+    number = "1 window" if len(picks) == 1 else f"{len(picks)} windows"
     length_ms = (windows[0].t1_us - windows[0].t0_us) / 1e3
     return Inputs(
         count=len(picks),
         draw=draw,
-        about=f"{recording.name} ({recording.layout}{kind}), {len(picks)} windows of "
+        about=f"{recording.name} ({recording.layout}{kind}), {number} of "
         f"{length_ms:g} ms, {recording.width}x{recording.height}{part}",
         generated=generated,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from nas.fold import fold_norms
 from stereo.checkpoint import channels_last, load_network
 from stereo.config import StereoConfig
 from stereo.errors import StereoError
-from stereo.network import HybridStereo
+from stereo.network import HybridStereo, SpikeInput
 from stereo.presets import PRESETS
 
 DEFAULT_PRESET = "small"
@@ -83,6 +84,7 @@ def stereo_subject(
         config = replace(config, network=replace(config.network, genotype=genotype))
         notes.append(f"widths and encoding of preset {config.name}")
         name = f"genotype {genotype}" + (f" in preset {config.name}" if preset else "")
+    name += ", untrained"
     return Subject(module=fresh_network(config, seed), name=name, notes=tuple(notes), fresh=True)
 
 
@@ -131,6 +133,25 @@ def _preset(name: str) -> StereoConfig:
     if name not in PRESETS:
         raise StereoError(f"There is no preset {name!r}; known: {', '.join(sorted(PRESETS))}.")
     return PRESETS[name]()
+
+
+class SpikingInputs(nn.Module):
+    """A model whose inputs are declared to be spikes; its layers are found under ``model``.
+
+    Args:
+        model: takes tensors of zeros and ones.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.entry = SpikeInput()
+        self.model = model
+        if hasattr(model, "batch_dim"):
+            self.batch_dim = model.batch_dim
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Return what the model returns."""
+        return self.model(*(self.entry(x) for x in inputs))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data.opening import open_cameras
@@ -16,7 +16,13 @@ from stereo.accounting.inputs import (
     random_pairs,
     recorded_pairs,
 )
-from stereo.accounting.models import Subject, importable, load_model, stereo_subject
+from stereo.accounting.models import (
+    SpikingInputs,
+    Subject,
+    importable,
+    load_model,
+    stereo_subject,
+)
 from stereo.accounting.shapes import Shape, parse_input
 from stereo.errors import StereoError
 from stereo.network import HybridStereo
@@ -37,6 +43,8 @@ class Request:
         text: shapes or a path; the built-in recording unless given.
         width: columns of the middle part of a recording, or of random events.
         height: rows of it.
+        spiking_input: whether the inputs of ``model`` are spikes, so that its first layer is paid
+            in accumulates.
         samples: number of inputs; what suits the input unless given.
         chance: how random inputs are drawn; its seed is also that of fresh weights.
 
@@ -51,6 +59,7 @@ class Request:
     text: str | None = None
     width: int | None = None
     height: int | None = None
+    spiking_input: bool = False
     samples: int | None = None
     chance: Chance = field(default_factory=Chance)
 
@@ -70,6 +79,10 @@ class Request:
                 )
             if self.width is not None or self.height is not None:
                 raise StereoError("--width and --height are for stereo networks; give --input.")
+        elif self.spiking_input:
+            raise StereoError("--spiking-input is for --model; the encoding of ours says it.")
+        if self.spiking_input and self.chance.analog:
+            raise StereoError("Random inputs are either spikes or analog; leave one option out.")
         for name in ("width", "height", "samples"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -96,7 +109,11 @@ class Request:
             StereoError, GenotypeError: there is none of that name, or it is damaged.
         """
         if self.model is not None:
-            return load_model(self.model, self.seed)
+            found = load_model(self.model, self.seed)
+            if not self.spiking_input:
+                return found
+            note = "inputs declared to be spikes"
+            return replace(found, module=SpikingInputs(found.module), notes=(*found.notes, note))
         return stereo_subject(
             run=self.run, preset=self.preset, genotype=self.genotype, seed=self.seed
         )

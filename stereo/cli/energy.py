@@ -60,6 +60,9 @@ Density = Annotated[float, typer.Option(help="Share of ones in random spikes.")]
 AnalogInput = Annotated[
     bool, typer.Option("--analog-input", help="Random numbers in [0, 1) instead of spikes.")
 ]
+SpikingInput = Annotated[
+    bool, typer.Option("--spiking-input", help="The inputs of --model are spikes.")
+]
 BatchDim = Annotated[
     int | None,
     typer.Option(
@@ -103,6 +106,7 @@ def count(
     height: Height = None,
     density: Density = 0.05,
     analog_input: AnalogInput = False,
+    spiking_input: SpikingInput = False,
     batch_dim: BatchDim = None,
     baselines: Baselines = True,
     compare: Compare = False,
@@ -126,7 +130,7 @@ def count(
         raise StereoError("--compare is for stereo networks; leave it out with --model.")
     request = Request(
         run=run, preset=preset, genotype=genotype, model=model, text=given, width=width,
-        height=height, samples=samples,
+        height=height, samples=samples, spiking_input=spiking_input,
         chance=Chance(density=density, analog=analog_input, seed=seed),
     )  # fmt: skip
     pricing = Pricing(technology=technology, memory=memory, strict=strict, batch_dim=batch_dim)
@@ -159,8 +163,8 @@ def diff(
 ) -> None:
     """Say what changed between two reports, layer by layer."""
     from energy import EnergyReport
-    from energy.technology import technology as find_technology
     from energy.reports.diff import diff as compare_reports
+    from energy.technology import technology as find_technology
     from stereo.cli.console import print_json, result_console
 
     prices = None if technology is None else find_technology(technology)
@@ -240,8 +244,7 @@ def _print(found: "Account", sizes: "Sequence[Comparison]", written: list[Path])
     from stereo.cli.console import result_console
 
     console = result_console()
-    note = ", [bold]generated data[/]" if found.generated else ""
-    console.print(f"\n[bold]{escape(found.network)}[/] on {escape(found.inputs)}{note}")
+    console.print(f"\n[bold]{escape(found.network)}[/] on {escape(found.inputs)}")
     # The long table first: what one looks for then stands on the last screen.
     console.print()
     console.print(found.report.table())
@@ -291,7 +294,7 @@ def _beside(found: "Account") -> "Table":
             ("its analog twin", "", twin.steps, si(twin.ac), si(twin.mac), twin.total_mj, ratio)
         )
     for each in found.baselines:
-        name = each.name + (" (an SNN, dense)" if each.spiking else "")
+        name = each.name + (" (an SNN, as if dense)" if each.spiking else "")
         size = f"{each.width}x{each.height}"
         rows.append((name, size, each.steps, "-", si(each.mac), each.total_mj, each.ratio))
     table = _table("Beside it, for one pair of windows", ("network", "runs at"))
@@ -310,8 +313,8 @@ def _constants(found: "Account") -> list[str]:
     mac_pj = "no price" if prices.mac_pj is None else f"{prices.mac_pj:g} pJ"
     lines = [
         f"{prices.name}: AC {prices.ac_pj:g} pJ, MAC {mac_pj}; T = {report.steps} here, those of "
-        "the others are in the table; taps on padding of a layer are left out everywhere, images "
-        "padded by a network are not",
+        "the others are in the table; taps that fall on the padding of a layer are counted for "
+        "none, rows and columns that a network adds to its images are",
     ]
     if not found.baselines:
         return lines
