@@ -37,8 +37,9 @@ def table(report: "EnergyReport") -> "Table":
     ]
     # One blank between columns; what the others leave is for the name.
     widths[0] = max(len("total"), WIDTH - sum(widths[1:]) - len(widths) + 1)
+    name = clean(report.technology.name)
     result = Table(
-        title=f"Energy of one inference, {clean(report.technology.name)}",
+        title=f"Energy of one inference of {report.steps} time steps, {name}",
         caption=_caption(report),
         caption_justify="left",
         show_footer=True,
@@ -64,7 +65,7 @@ def _columns(report: "EnergyReport", size_mj: float, unit: str) -> list[tuple[st
     columns = [
         ("layer", "total"),
         ("kind", ""),
-        ("T", str(report.steps)),
+        *([("T", str(report.steps))] if _steps_differ(report) else []),
         ("rate", ""),
         ("sp/syn", ""),
         ("AC", si(report.ac)),
@@ -88,7 +89,7 @@ def _layer_cells(report: "EnergyReport", layer: LayerEnergy, size_uj: float) -> 
     cells: list[str | Text] = [
         clean(layer.name),
         shorten(clean_kind(clean(layer.kind)), KIND_WIDTH),
-        "-" if layer.steps is None else str(layer.steps),
+        *([_optional_steps(layer)] if _steps_differ(report) else []),
         percent(layer.firing_rate),
         Text(_optional(layer.spikes_per_synapse) + mark, style=style),
         si(layer.ac),
@@ -104,12 +105,21 @@ def _layer_cells(report: "EnergyReport", layer: LayerEnergy, size_uj: float) -> 
 
 def _group_cells(report: "EnergyReport", group: Group, size_uj: float) -> "list[str | Text]":
     cells: list[str | Text] = [
-        f"{clean(group.label)} ({group.rows})", "", "", "", "", "", "",
+        f"{clean(group.label)} ({group.rows})", *[""] * (6 if _steps_differ(report) else 5),
         si(group.ops), fixed(group.beside_uj / size_uj),
     ]  # fmt: skip
     if report.memory_mj is not None:
         cells.append(_optional(group.memory_uj, size_uj))
     return [*cells, "", ""]
+
+
+def _steps_differ(report: "EnergyReport") -> bool:
+    """Tell whether a column of time steps says more than the title."""
+    return any(layer.steps != report.steps for layer in synaptic(report.layers))
+
+
+def _optional_steps(layer: LayerEnergy) -> str:
+    return "-" if layer.steps is None else str(layer.steps)
 
 
 def _optional(value: float | None, unit: float = 1.0) -> str:

@@ -270,6 +270,18 @@ def test_the_table_shows_values_in_one_unit_and_marks_what_does_not_pay():
     assert "(1 of 1 spiking layers)" in text
 
 
+def test_time_steps_have_a_column_only_where_they_differ():
+    rows = layer("a", ac=1000), layer("b", ac=1000)
+    alike = "\n".join(printed(report(*rows).table()))
+    assert "inference of 4 time steps" in alike
+    assert " T " not in alike
+    tail = layer("head", mac=1000, steps=1), layer("unknown", mac=1000, steps=None)
+    lines = printed(report(*rows, *tail).table())
+    assert any(" T " in line for line in lines)
+    found = {line.split()[0]: line.split()[2] for line in lines if " conv2d " in line}
+    assert found == {"a": "4", "b": "4", "head": "1", "unknown": "-"}
+
+
 # Other forms
 
 
