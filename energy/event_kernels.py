@@ -126,7 +126,8 @@ def sum_multiples(
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def sum_bits(
-    x: U8, tables: I32, plan: I64, row_size: int, first: int, stop: int, sums: I64
+    x: U8, tables: I32, plan: I64, row_size: int, first: int, stop: int, bits: int,
+    sums: I64,
 ) -> None:  # fmt: skip
     """Add up lines of spikes packed eight to a byte, the first on top.
 
@@ -139,9 +140,10 @@ def sum_bits(
         row_size: bytes of a row.
         first: line to begin with, counted through all rows.
         stop: line to end before.
+        bits: of a byte. An argument, lest the loop over them be unrolled, which takes long.
         sums: ``[rows, 3]``, added to.
     """
-    width, period = tables.shape[1] // 8, plan.shape[0]
+    width, period = tables.shape[1] // bits, plan.shape[0]
     lines = -(-row_size // width)
     inside = tables[tables.shape[0] - 1]
     for line in range(first, stop):
@@ -151,8 +153,8 @@ def sum_bits(
         here = x[start : min(start + width, (row + 1) * row_size)]
         table = tables[plan[place % period, 0]]
         spikes, events = np.int32(0), np.int32(0)
-        for bit in range(8):
-            mask = np.int32(128 >> bit)
+        for bit in range(bits):
+            mask = np.int32(1 << (bits - 1 - bit))
             fans = table[bit * width : bit * width + here.size]
             counts = inside[bit * width : bit * width + here.size]
             for i in range(here.size):

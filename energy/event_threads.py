@@ -15,7 +15,7 @@ I64 = npt.NDArray[np.int64]
 Work = Callable[[int, int, I64], int | None]
 """Adds up the lines from the first number to before the second; see ``event_kernels``."""
 
-WORTH_A_THREAD = 1 << 19
+WORTH_A_THREAD = 1 << 23
 """Bytes below which waking a thread costs more than it saves."""
 
 MOST_THREADS = 8

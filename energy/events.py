@@ -122,7 +122,7 @@ def count_events_of_bits(
     row_size, line = memory.size // rows, tables.tables.shape[1] // 8
 
     def work(first: int, stop: int, sums: I64) -> None:
-        event_kernels.sum_bits(memory, tables.tables, tables.plan, row_size, first, stop, sums)
+        event_kernels.sum_bits(memory, tables.tables, tables.plan, row_size, first, stop, 8, sums)
 
     sums, _ = share(work, rows * -(-row_size // line), rows, memory.nbytes)
     return _result(torch.from_numpy(sums))
@@ -143,7 +143,7 @@ def _result(sums: Tensor, strange: Tensor | int = 0) -> EventCount:
     """Return columns as a count."""
     nonzero, events, accumulates = sums.unbind(1)
     if not isinstance(strange, Tensor):
-        strange = torch.full((), strange, dtype=torch.int64, device=sums.device)
+        strange = torch.tensor(strange, device=sums.device)
     return EventCount(nonzero, events, accumulates, strange)
 
 
