@@ -1,9 +1,9 @@
 """Hand-designed networks of the field, as the dense work of their convolutions at any image size.
 
 A network is a list of convolutions, read from its authors' public code: one function turns a list
-into multiply-accumulates. Tests hold the lists against figures that were measured on the authors' own
-code. Norms, activations, element-wise products (cost volumes by correlation, gates) and sampling
-are left out, of all of them alike.
+into multiply-accumulates. Tests hold the lists against figures that were measured on that code.
+Norms, activations, element-wise products (cost volumes by correlation, gates) and sampling are left
+out, of all of them alike.
 
 Sizes are ``(height, width)``, of volumes ``(planes, height, width)``.
 """

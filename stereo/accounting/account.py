@@ -171,7 +171,8 @@ def account(
         reports.append(_profiled(subject, inputs.draw(index), pricing))
         progress(index + 1, runs)
     report = mean_report(reports)
-    twin, beside = None, ()
+    twin: Twin | None = None
+    beside: tuple[PricedBaseline, ...] = ()
     notes = subject.notes
     if network is not None:
         first = inputs.draw(0)

@@ -51,11 +51,13 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
 def _read(path: Path, suffix: str) -> Mapping[str, np.ndarray | Tensor]:
     if suffix == ".safetensors":
         return dict(sorted(load_file(path).items()))
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return {"": loaded}
-    with loaded:
-        return {name: loaded[name] for name in loaded.files}
+    # Opened here, because numpy leaves a damaged archive open.
+    with path.open("rb") as stream:
+        loaded = np.load(stream, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
 
 
 def _tensor(path: Path, name: str, array: np.ndarray | Tensor) -> Tensor:

@@ -285,14 +285,15 @@ def _total(found: "Account") -> str:
 def _beside(found: "Account") -> "Table":
     """Return the network, its twin and the field at one size."""
     from energy.report import si
+    from stereo.accounting.beside import Published, over
 
     report, twin = found.report, found.twin
-    rows = [("this network", "", report.steps, si(report.ac), si(report.mac), report.total_mj, 1.0)]
+    total_mj: float | None = report.total_mj
+    ratio: float | None = 1.0
+    rows = [("this network", "", report.steps, si(report.ac), si(report.mac), total_mj, ratio)]
     if twin is not None:
-        ratio = found.ratio
-        rows.append(
-            ("its analog twin", "", twin.steps, si(twin.ac), si(twin.mac), twin.total_mj, ratio)
-        )
+        work = (si(twin.ac), si(twin.mac))
+        rows.append(("its analog twin", "", twin.steps, *work, twin.total_mj, found.ratio))
     for each in found.baselines:
         name = each.name + (" (an SNN, as if dense)" if each.spiking else "")
         size = f"{each.width}x{each.height}"
@@ -301,13 +302,15 @@ def _beside(found: "Account") -> "Table":
     for name, size, steps, ac, mac, total_mj, ratio in rows:
         table.add_row(
             name, size, str(steps), ac, mac, _mj(total_mj), _times(ratio),
-            _times(None if total_mj is None else total_mj / 6.7),
+            _times(over(total_mj, Published().total_mj)),
         )  # fmt: skip
     return table
 
 
 def _constants(found: "Account") -> list[str]:
     """Say with which constants the table was made, and what that means for the published claim."""
+    from stereo.accounting.beside import Published
+
     report = found.report
     prices = report.technology
     mac_pj = "no price" if prices.mac_pj is None else f"{prices.mac_pj:g} pJ"
@@ -320,7 +323,7 @@ def _constants(found: "Account") -> list[str]:
         return lines
     padded = ", ".join(f"{b.name} {b.mac_with_padding / 1e9:.2f} G" for b in found.baselines)
     lines.append(f"with taps on padding, as papers count: {padded}")
-    claim = found.to_dict()["published"]
+    claim = Published().to_dict(prices.mac_pj)
     implied = claim["implied_baseline_gmac"]
     at_price = "" if implied is None else f" = {implied:.1f} GMAC at {mac_pj}"
     lines.append(
@@ -334,13 +337,14 @@ def _constants(found: "Account") -> list[str]:
 def _compared(size: "Comparison") -> "Table":
     """Return the table of one size."""
     from energy.report import shorten, si
+    from stereo.accounting.beside import Published, over
 
     table = _table(f"Comparison at {size.width}x{size.height}", ("network",))
     for row in size.rows:
         table.add_row(
             shorten(row.name, 44), str(row.steps), si(row.ac) if row.ac else "-", si(row.mac),
             _mj(row.total_mj), _times(row.ratio),
-            _times(None if row.total_mj is None else row.total_mj / 6.7),
+            _times(over(row.total_mj, Published().total_mj)),
         )  # fmt: skip
     return table
 

@@ -10,6 +10,7 @@ from reference.commands import call, check_refusal
 from reference.recordings import write_npz
 from safetensors.numpy import save_file
 
+from energy import profile
 from nas.genotype import Genotype
 from stereo.accounting import account, compare
 from stereo.accounting.account import Pricing
@@ -320,10 +321,21 @@ def test_baselines_are_priced_at_the_size_of_the_input():
     assert (without["baselines"], without["published"]) == ([], None)
 
 
+def test_a_chip_without_a_price_for_analog_work_leaves_blanks():
+    found = document(
+        "--preset", "tiny", "--samples", 1, "--input", "36x24", "--technology", "loihi"
+    )
+    assert found["total_mj"] == pytest.approx(found["ac"] * 27.1e-9)
+    assert found["analog_twin"]["mac"] > 0
+    assert found["analog_twin"]["total_mj"] is found["ratio"] is None
+    assert {(b["total_mj"], b["ratio"]) for b in found["baselines"]} == {(None, None)}
+    assert found["published"]["implied_baseline_gmac"] is None
+
+
 def test_comparison(dsec, tiny_run, monkeypatch):
-    monkeypatch.setattr(compare, "SIZES", ((24, 36), (60, 80)))
+    monkeypatch.setattr(compare, "SIZES", ((24, 36), (50, 66)))
     found = document("--run", tiny_run, "--input", dsec, "--samples", 1, "--compare")["compare"]
-    assert [(size["width"], size["height"]) for size in found] == [(36, 24), (80, 60)]
+    assert [(size["width"], size["height"]) for size in found] == [(36, 24), (66, 50)]
     assert "of it the middle 36x24" in found[0]["input"]
     assert found[1]["input"].startswith("random"), "the recording is smaller"
     for size in found:
@@ -338,13 +350,19 @@ def test_comparison(dsec, tiny_run, monkeypatch):
             assert row["ratio"] == pytest.approx(row["total_mj"] / first)
         assert [row["steps"] for row in size["rows"][:4]] == [2, 1, 5, 1]
     table = call("energy", "--run", tiny_run, "--input", dsec, "--samples", 1, "--compare").stdout
-    assert "Comparison at 80x60" in table
+    assert "Comparison at 66x50" in table
     assert max(map(len, table.replace(str(tiny_run), "").splitlines())) <= 100
 
 
 def test_memory_models_are_passed_on_only_if_named(monkeypatch):
     seen = []
-    monkeypatch.setattr(account, "profile", lambda *_args, **named: seen.append(named))
+
+    def profiled(*inputs, **named):
+        seen.append(dict(named))
+        named.pop("memory", None)
+        return profile(*inputs, **named)
+
+    monkeypatch.setattr(account, "profile", profiled)
     for pricing in (Pricing(), Pricing(memory="lemaire", strict=True)):
         pricing.profile(torch.nn.Identity(), (torch.zeros(1),))
     assert seen == [
@@ -373,7 +391,9 @@ def test_a_class_or_something_deeper_is_a_factory_too(models):
 
 def test_declared_spikes_and_axes(models):
     plain = model("hybrid", "--input", "4x2x3x3", "--analog-input", "--samples", 1)
-    assert plain["ac"] == 3 * plain["layers"][-1]["firing_rate"] * 2 * 9 > 0
+    rate = next(x["firing_rate"] for x in plain["layers"] if x["dense"])
+    assert plain["ac"] == pytest.approx(3 * rate * 2 * 9)
+    assert rate > 0
     assert (plain["samples"], plain["steps"]) == (4, 1)
     assert "uniform in [0, 1)" in plain["input"]
     steps = model("timed", "--input", "4x2x3x3", "--analog-input", "--samples", 1)
