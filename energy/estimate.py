@@ -84,6 +84,7 @@ def price(
         ac_per_step=tuple(n / samples for n in counts.ac_per_step),
         mac_per_step=tuple(n / samples for n in counts.mac_per_step),
         folded_into=counts.folded_into,
+        fan_in=counts.fan_in,
         unpriced_ops=unpriced,
     )
 

@@ -138,6 +138,7 @@ class LayerEnergy:
         ac_per_step: accumulates of every time step, empty if unknown.
         mac_per_step: multiply-accumulates of every time step, empty if unknown.
         folded_into: layer whose weights absorb this one at no cost; empty if none.
+        fan_in: synapses of one output; 0 for what has none.
         unpriced_ops: those of ``neuron_ops`` and ``other_ops`` that the technology has no price
             for, so that they are not in ``neuron_uj`` and ``other_uj``.
     """
@@ -163,3 +164,4 @@ class LayerEnergy:
     mac_per_step: tuple[float, ...] = ()
     folded_into: str = ""
     unpriced_ops: float = 0.0
+    fan_in: int = 0

@@ -9,7 +9,7 @@ from energy.counter import run_counted
 from energy.errors import EnergyError
 from energy.estimate import price, uncounted
 from energy.layers import LayerCounts
-from energy.report import EnergyReport, environment
+from energy.report import EnergyReport, environment, split
 from energy.technology import technology as find_technology
 
 
@@ -46,14 +46,16 @@ def profile(
     samples, steps = inference_size(model, inputs, samples, steps)
     counter = run_counted(model, inputs, strict=strict, steps=steps, samples=samples)
     counts = tuple(counter.layers.values())
+    layers, others = split([
+        price(layer, prices, samples=samples, steps=steps_of(layer, steps), memory=memory)
+        for layer in counts
+    ])  # fmt: skip
     return EnergyReport(
         technology=prices,
         samples=samples,
         steps=steps,
-        layers=tuple(
-            price(layer, prices, samples=samples, steps=steps_of(layer, steps), memory=memory)
-            for layer in counts
-        ),
+        layers=layers,
+        others=others,
         uncounted=uncounted(counter, samples),
         warnings=tuple(counter.warnings),
         counts=counts,

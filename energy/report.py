@@ -4,6 +4,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from statistics import stdev
@@ -15,7 +16,7 @@ from energy.estimate import Uncounted
 from energy.layers import LayerCounts, LayerEnergy
 from energy.reports import document as documents
 from energy.reports.mean import mean_convention, mean_layer, summed_counts
-from energy.reports.rows import total_memory
+from energy.reports.rows import has_synapses, total_memory
 from energy.reports.summary import lines
 from energy.reports.text import number, percent, quotient, shorten, si
 from energy.technology import Technology
@@ -46,7 +47,8 @@ class EnergyReport:
         technology: prices.
         samples: inferences that were averaged.
         steps: time steps of one inference.
-        layers: in the order of the first call.
+        layers: those with synapses, in the order of the first call.
+        others: neurons and arithmetic without weights, likewise.
         uncounted: work without a rule.
         warnings: contradictions between structure and values.
         counts: of every layer over the whole run, for pricing again; empty if not kept.
@@ -62,12 +64,18 @@ class EnergyReport:
     steps: int
     layers: tuple[LayerEnergy, ...]
     uncounted: tuple[Uncounted, ...]
+    others: tuple[LayerEnergy, ...] = ()
     warnings: tuple[str, ...] = ()
     counts: tuple[LayerCounts, ...] = ()
     conventions: tuple[Convention, ...] = ()
     memory: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     spread_mj: float | None = None
+
+    @property
+    def rows(self) -> tuple[LayerEnergy, ...]:
+        """The layers and the others."""
+        return self.layers + self.others
 
     @property
     def ac(self) -> float:
@@ -87,17 +95,17 @@ class EnergyReport:
     @property
     def neurons_mj(self) -> float:
         """Millijoules of neuron updates per inference."""
-        return sum(layer.neuron_uj for layer in self.layers) * 1e-3
+        return sum(layer.neuron_uj for layer in self.rows) * 1e-3
 
     @property
     def other_mj(self) -> float:
         """Millijoules of other arithmetic per inference."""
-        return sum(layer.other_uj for layer in self.layers) * 1e-3
+        return sum(layer.other_uj for layer in self.rows) * 1e-3
 
     @property
     def memory_mj(self) -> float | None:
         """Millijoules of memory accesses per inference; None without a memory model."""
-        memory_uj = total_memory(self.layers)
+        memory_uj = total_memory(self.rows)
         return None if memory_uj is None else memory_uj * 1e-3
 
     @property
@@ -109,7 +117,7 @@ class EnergyReport:
     def shares(self) -> tuple[float | None, ...]:
         """Share of every row in the total; None if the total is zero."""
         total_uj = self.total_mj * 1e3
-        return tuple(quotient(layer.energy_uj, total_uj) for layer in self.layers)
+        return tuple(quotient(row.energy_uj, total_uj) for row in self.rows)
 
     @property
     def convention(self) -> str:
@@ -130,7 +138,7 @@ class EnergyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document; absent values are None."""
-        rows = zip(self.layers, self.shares, strict=True)
+        rows = zip(self.layers, self.shares, strict=False)
         return {
             "technology": self.technology.name,
             "precision": self.technology.precision,
@@ -151,6 +159,7 @@ class EnergyReport:
                 documents.plain(c) | {"ratio": self.ratio(c.total_mj)} for c in self.conventions
             ],
             "layers": [documents.plain(layer) | {"share": share} for layer, share in rows],
+            "others": documents.plain(self.others),
             "uncounted": documents.plain(self.uncounted),
             "warnings": list(self.warnings),
             "counts": documents.plain(self.counts),
@@ -249,6 +258,15 @@ def environment() -> dict[str, str]:
     }
 
 
+def split(
+    rows: Sequence[LayerEnergy],
+) -> tuple[tuple[LayerEnergy, ...], tuple[LayerEnergy, ...]]:
+    """Return the layers with synapses, and the others."""
+    layers = tuple(row for row in rows if has_synapses(row))
+    return layers, tuple(row for row in rows if not has_synapses(row))
+
+
+@cache
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
@@ -268,9 +286,9 @@ def reprice(report: EnergyReport, technology: Technology) -> EnergyReport:
 
     if not report.counts:
         raise EnergyError("The report holds no counts, so it cannot be priced again.")
-    steps = {(layer.name, layer.kind): layer.steps for layer in report.layers}
+    steps = {(layer.name, layer.kind): layer.steps for layer in report.rows}
     memory = report.memory if technology.memory is not None else None
-    layers = tuple(
+    priced = [
         price(
             counts,
             technology,
@@ -279,11 +297,13 @@ def reprice(report: EnergyReport, technology: Technology) -> EnergyReport:
             memory=memory,
         )
         for counts in report.counts
-    )
+    ]
+    layers, others = split(priced)
     return replace(
         report,
         technology=technology,
         layers=layers,
+        others=others,
         conventions=conventions(report.counts, technology, report.samples),
         memory=memory,
         spread_mj=None,
@@ -309,13 +329,15 @@ def mean_report(reports: Sequence[EnergyReport]) -> EnergyReport:
     samples = sum(report.samples for report in reports)
     weights = [report.samples / samples for report in reports]
     kept = all(len(report.counts) == len(first.counts) for report in reports)
-    rows = list(zip(*(report.layers for report in reports), strict=True))
+    rows = list(zip(*(report.rows for report in reports), strict=True))
+    layers, others = split([mean_layer(row, weights) for row in rows])
     counted = list(zip(*(report.counts for report in reports), strict=True)) if kept else []
     totals = zip(*(report.conventions for report in reports), strict=False)
     return replace(
         first,
         samples=samples,
-        layers=tuple(mean_layer(row, weights) for row in rows),
+        layers=layers,
+        others=others,
         warnings=tuple(dict.fromkeys(w for report in reports for w in report.warnings)),
         counts=tuple(summed_counts(row) for row in counted),
         conventions=tuple(mean_convention(row, weights) for row in totals),
@@ -324,5 +346,5 @@ def mean_report(reports: Sequence[EnergyReport]) -> EnergyReport:
 
 
 def _identity(report: EnergyReport) -> tuple[Any, ...]:
-    rows = [(layer.name, layer.kind) for layer in report.layers]
+    rows = [(row.name, row.kind) for row in report.rows]
     return report.technology, report.memory, report.steps, rows

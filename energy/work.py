@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from energy.events import EventCount, count_events
@@ -76,18 +75,13 @@ def measure(
     if values is None and partner is not None and work.partner is not None:
         work, values, partner = _other_way(work), partner, None
     rows = _rows(work, steps, samples)
-    known = values or Values()
-    unit = known.unit or 1.0
-    most = known.most if known.unit is not None else None
+    known = values or Values(unit=None)  # no unit: whatever is not zero is one event
     events = count_events(
-        work.x, work.fans, rows=rows, unit=unit, most=most, signed=known.signed
+        work.x, work.fans, rows=rows, unit=known.unit, most=known.most, signed=known.signed
     )  # fmt: skip
-    if known.unit is None:  # the factor is part of the weights, so a spike costs one
-        nothing = torch.zeros_like(events.strange)
-        events = EventCount(events.nonzero, events.events, events.events, nothing)
     together = None
     if values is not None and partner is not None and work.partner is not None:
-        scale = unit * (partner.unit or 1.0)
+        scale = (known.unit or 1.0) * (partner.unit or 1.0)
         together = (_meetings(work.x, work.partner, rows) / scale).round().long()
     return Measured(
         dense=work.dense(), padded=work.padded, elements=work.x.numel(), outputs=work.outputs,

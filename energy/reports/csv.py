@@ -21,7 +21,7 @@ def to_csv(report: "EnergyReport") -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([*names, "share", "verdict"])
-    for layer, share in zip(report.layers, report.shares, strict=True):
+    for layer, share in zip(report.rows, report.shares, strict=True):
         values = [_cell(getattr(layer, name)) for name in names]
         writer.writerow([*values, _cell(share), verdict(layer)])
     return out.getvalue()

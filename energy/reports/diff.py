@@ -255,7 +255,7 @@ def _keyed(report: EnergyReport) -> dict[Key, LayerEnergy]:
     """Return the rows by name, kind and how many such rows came before."""
     seen: Counter[tuple[str, str]] = Counter()
     rows = {}
-    for layer in report.layers:
+    for layer in report.rows:
         key = (layer.name, layer.kind)
         rows[(*key, seen[key])] = layer
         seen[key] += 1

@@ -64,7 +64,7 @@ def _list(lines: Iterable[str]) -> str:
 def _tiles(report: "EnergyReport") -> str:
     """Return the totals as large figures."""
     spread = "" if report.spread_mj is None else f", &#177; {joules(report.spread_mj)}"
-    judged = [paying for layer in synaptic(report.layers) if (paying := pays(layer)) is not None]
+    judged = [paying for layer in synaptic(report.rows) if (paying := pays(layer)) is not None]
     energies = [
         (joules(report.total_mj), f"synapses, event convention{spread}", " main"),
         (joules(report.neurons_mj), "neurons, beside it", ""),
@@ -134,7 +134,7 @@ def _layers(report: "EnergyReport") -> str:
             f"{joules(layer.energy_uj * 1e-3)}, {percent(share)}",
             "analog" if layer.firing_rate is None else "spiking",
         )
-        for layer, share in zip(report.layers, report.shares, strict=True)
+        for layer, share in zip(report.rows, report.shares, strict=True)
         if has_synapses(layer)
     ]
     groups = [
@@ -144,7 +144,7 @@ def _layers(report: "EnergyReport") -> str:
             joules(group.beside_uj * 1e-3),
             "other",
         )
-        for group in grouped(report.layers)
+        for group in grouped(report.rows)
         if group.beside_uj
     ]
     words = {
@@ -175,7 +175,7 @@ def _steps(report: "EnergyReport") -> str:
     """Return the accumulates of every time step, stacked by layer."""
     known = [
         (layer.name, layer.ac_per_step)
-        for layer in report.layers
+        for layer in report.rows
         if len(layer.ac_per_step) > 1 and any(layer.ac_per_step)
     ]
     if not known:
@@ -215,7 +215,7 @@ def _uncounted(report: "EnergyReport") -> str:
         )
     else:
         parts.append("<p>Nothing: every operation of the run has a rule.</p>")
-    folded = [f"{layer.name} into {layer.folded_into}" for layer in report.layers
+    folded = [f"{layer.name} into {layer.folded_into}" for layer in report.rows
               if layer.folded_into]  # fmt: skip
     if folded:
         parts.append(

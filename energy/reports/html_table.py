@@ -69,7 +69,7 @@ def layer_table(report: "EnergyReport") -> str:
         _count("AC", lambda layer: layer.ac, report.ac),
         _count("MAC", lambda layer: layer.mac, report.mac),
         *_spiking(report),
-        *_beside(synaptic(report.layers), size_mj, unit),
+        *_beside(synaptic(report.rows), size_mj, unit),
         _shape(),
     ]
     note = (
@@ -79,13 +79,13 @@ def layer_table(report: "EnergyReport") -> str:
     )
     return (
         f'<section><h2>Layers</h2><p class="note">{note}</p>'
-        f"{_table(columns, synaptic(report.layers))}</section>"
+        f"{_table(columns, synaptic(report.rows))}</section>"
     )
 
 
 def other_table(report: "EnergyReport") -> str:
     """Return the section with neurons and other arithmetic; empty if there are none."""
-    layers = [x for x in report.layers if not has_synapses(x) and not x.folded_into]
+    layers = [x for x in report.rows if not has_synapses(x) and not x.folded_into]
     if not layers:
         return ""
     size_mj, unit = report_unit(report)
@@ -126,7 +126,7 @@ def _shape() -> Column:
 
 def _spiking(report: "EnergyReport") -> list[Column]:
     """Return what decides whether spikes pay."""
-    judged = [paying for layer in synaptic(report.layers) if (paying := pays(layer)) is not None]
+    judged = [paying for layer in synaptic(report.rows) if (paying := pays(layer)) is not None]
     return [
         Column(
             heading="T",

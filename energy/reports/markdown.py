@@ -25,7 +25,7 @@ def to_markdown(report: "EnergyReport") -> str:
         *([_conventions(report)] if report.conventions else []),
         "## Layers",
         _layers(report),
-        *([_groups(report)] if grouped(report.layers) else []),
+        *([_groups(report)] if grouped(report.rows) else []),
         "## What the numbers mean",
         "\n".join(f"* {escape(line)}" for line in report.summary),
     ]
@@ -69,7 +69,7 @@ def _layers(report: "EnergyReport") -> str:
     headings = [*HEADINGS[:-2], *(["memory"] if memory else []), *HEADINGS[-2:]]
     total_uj = report.total_mj * 1e3
     rows = []
-    for layer in synaptic(report.layers):
+    for layer in synaptic(report.rows):
         cells = [
             escape(layer.name), escape(clean_kind(layer.kind)), shape_text(layer.shape) or "-",
             "-" if layer.steps is None else str(layer.steps), percent(layer.firing_rate),
@@ -81,8 +81,8 @@ def _layers(report: "EnergyReport") -> str:
         share = percent(quotient(layer.energy_uj, total_uj))
         rows.append([*cells, joules(layer.energy_uj * 1e-3), share])
     total = ["**total**", "", "", str(report.steps), "", "", "", "", si(report.ac), si(report.mac)]
-    total += [si(sum(layer.neuron_ops for layer in report.layers))]
-    total += [si(sum(layer.other_ops for layer in report.layers))]
+    total += [si(sum(layer.neuron_ops for layer in report.rows))]
+    total += [si(sum(layer.other_ops for layer in report.rows))]
     total += [joules(report.memory_mj)] if report.memory_mj is not None else []
     total += [joules(report.total_mj), "100 %" if total_uj else "-"]
     return markdown_table(headings, [*rows, total])
@@ -99,6 +99,6 @@ def _groups(report: "EnergyReport") -> str:
                 si(group.unpriced),
                 joules(group.beside_uj * 1e-3),
             )
-            for group in grouped(report.layers)
+            for group in grouped(report.rows)
         ],
     )

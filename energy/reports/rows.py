@@ -37,7 +37,7 @@ class Group:
 
 def has_synapses(layer: LayerEnergy) -> bool:
     """Tell whether the layer does AC or MAC, or would if a spike came."""
-    return bool(layer.ac or layer.mac or layer.dense)
+    return bool(layer.ac or layer.mac or layer.dense or layer.fan_in)
 
 
 def pays(layer: LayerEnergy) -> bool | None:

@@ -36,7 +36,7 @@ def beside(report: "EnergyReport") -> str:
     memory = "memory not modeled"
     if report.memory_mj is not None:
         memory = f"memory {joules(report.memory_mj)} ({report.memory or 'model not named'})"
-    without = sum(layer.special_ops + layer.unpriced_ops for layer in report.layers)
+    without = sum(layer.special_ops + layer.unpriced_ops for layer in report.rows)
     unpriced = f"; {si(without)} operations without a price" if without else ""
     return (
         f"beside the synapses: neurons {joules(report.neurons_mj)}, other arithmetic "
@@ -62,7 +62,7 @@ def _conventions(report: "EnergyReport") -> tuple[str, ...]:
 
 
 def _breakeven(report: "EnergyReport") -> tuple[str, ...]:
-    known = [verdict for layer in synaptic(report.layers) if (verdict := pays(layer)) is not None]
+    known = [verdict for layer in synaptic(report.rows) if (verdict := pays(layer)) is not None]
     if not known:
         return ()
     return (
@@ -72,7 +72,7 @@ def _breakeven(report: "EnergyReport") -> tuple[str, ...]:
 
 
 def _folded(report: "EnergyReport") -> tuple[str, ...]:
-    folded = [layer for layer in report.layers if layer.folded_into]
+    folded = [layer for layer in report.rows if layer.folded_into]
     if not folded:
         return ()
     names = ", ".join(shorten(clean(layer.name), 30) for layer in folded[:SHOWN])

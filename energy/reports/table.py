@@ -27,8 +27,8 @@ def table(report: "EnergyReport") -> "Table":
 
     size_mj, unit = report_unit(report)
     columns = _columns(report, size_mj, unit)
-    rows = [_layer_cells(report, layer, size_mj * 1e3) for layer in synaptic(report.layers)]
-    groups = [_group_cells(report, group, size_mj * 1e3) for group in grouped(report.layers)]
+    rows = [_layer_cells(report, layer, size_mj * 1e3) for layer in synaptic(report.rows)]
+    groups = [_group_cells(report, group, size_mj * 1e3) for group in grouped(report.rows)]
     widths = [
         max(len(text) for text in (*header.split("\n"), footer, *cells))
         for (header, footer), *cells in zip(
@@ -60,7 +60,7 @@ def table(report: "EnergyReport") -> "Table":
 
 def _columns(report: "EnergyReport", size_mj: float, unit: str) -> list[tuple[str, str]]:
     """Return header and footer of every column."""
-    layers = report.layers
+    layers = report.rows
     ops = sum(layer.neuron_ops + layer.other_ops for layer in layers)
     columns = [
         ("layer", "total"),
@@ -115,7 +115,7 @@ def _group_cells(report: "EnergyReport", group: Group, size_uj: float) -> "list[
 
 def _steps_differ(report: "EnergyReport") -> bool:
     """Tell whether a column of time steps says more than the title."""
-    return any(layer.steps != report.steps for layer in synaptic(report.layers))
+    return any(layer.steps != report.steps for layer in synaptic(report.rows))
 
 
 def _optional_steps(layer: LayerEnergy) -> str:
@@ -127,7 +127,7 @@ def _optional(value: float | None, unit: float = 1.0) -> str:
 
 
 def _caption(report: "EnergyReport") -> str:
-    known = [paying for layer in synaptic(report.layers) if (paying := pays(layer)) is not None]
+    known = [paying for layer in synaptic(report.rows) if (paying := pays(layer)) is not None]
     if not known:
         return "energy and share: synapses; other: neurons and other arithmetic, beside the total"
     return (

@@ -101,7 +101,8 @@ def test_between_vertices_probabilities_weigh_energies():
     relaxed.edge.set(shares)
     relaxed.head.gate = 0.0
     expected = meter.expected_mj(relaxed)
-    assert float(expected.detach()) == pytest.approx(sum(p * e for p, e in zip(shares.tolist(), at)))
+    mixed = sum(p * e for p, e in zip(shares.tolist(), at))
+    assert float(expected.detach()) == pytest.approx(mixed)
     (slopes,) = torch.autograd.grad(expected, shares)
     stem = profile(Decoded(relaxed, 0), X).layers[0].energy_uj / 1e3
     assert slopes.tolist() == pytest.approx([e - stem for e in at], rel=1e-5)

@@ -171,7 +171,7 @@ def test_mean_refuses_what_has_no_mean():
 
 
 def test_mean_knows_every_field():
-    kept = {"name", "kind", "shape", "steps", "folded_into"}
+    kept = {"name", "kind", "shape", "steps", "folded_into", "fan_in"}
     assert {f.name for f in fields(LayerEnergy)} == {*mean.AVERAGED, *mean.PER_STEP, *kept}
     whole = {f.name for f in fields(LayerCounts)} - set(mean.OF_THE_MODEL) - set(mean.PER_STEP)
     assert all(isinstance(getattr(LayerCounts(name="", kind=""), n), (int, float)) for n in whole)
@@ -188,7 +188,7 @@ def test_prices_can_be_changed_afterwards():
     assert cheap.technology == INT8
     assert cheap.total_mj == pytest.approx((2_000_000 * 0.23 + 1_000_000 * 0.03) * 1e-9)
     assert cheap.conventions[0].total_mj == pytest.approx(cheap.total_mj)
-    assert [row.steps for row in cheap.layers] == [row.steps for row in SMALL.layers]
+    assert {x.name: x.steps for x in cheap.rows} == {x.name: x.steps for x in SMALL.rows}
     with pytest.raises(EnergyError, match="holds no counts"):
         reprice(replace(SMALL, counts=()), INT8)
 
