@@ -6,10 +6,12 @@ one: no spikes, hence a multiply-accumulate at every synapse, but one time step 
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from energy import EnergyReport
 from nas.genotype import Dynamics, Genotype, Node, Part
 from stereo.network import HybridStereo
 
@@ -54,6 +56,28 @@ def analog_genotype(genotype: Genotype) -> Genotype:
 def one_step(x: Float[Tensor, "T B C H W"]) -> Float[Tensor, "1 B C H W"]:
     """Return an input of the network as its twin takes it: the mean over time, as one step."""
     return x.mean(dim=0, keepdim=True)
+
+
+def twin_cost(report: EnergyReport) -> dict[str, float | None]:
+    """Return what the twin of a profiled network costs, without running it.
+
+    Every layer runs once, densely: the dense synapses of one of the network's time steps.
+
+    Returns:
+        ``mac`` and ``total_mj`` of one inference; no total where a multiply-accumulate has no
+        price.
+    """
+    mac = sum(layer.dense / (layer.steps or 1) for layer in report.layers)
+    price = report.technology.mac_pj
+    return {"mac": mac, "total_mj": None if price is None else mac * price * 1e-9}
+
+
+def beside_twin(report: EnergyReport) -> dict[str, Any]:
+    """Return the JSON keys ``analog_twin`` and ``ratio``: its energy over that of the network."""
+    twin = twin_cost(report)
+    total = twin["total_mj"]
+    ratio = total / report.total_mj if total is not None and report.total_mj > 0 else None
+    return {"analog_twin": twin, "ratio": ratio}
 
 
 def _analog_part(part: Part) -> Part:

@@ -12,6 +12,7 @@ from jaxtyping import Float32
 
 from data.recording import Recording
 from energy import EnergyReport, mean_report, profile
+from stereo.analog_twin import beside_twin
 from stereo.draw import Picture
 from stereo.metrics import Accuracy, AccuracyMeter
 from stereo.network import HybridStereo
@@ -100,7 +101,7 @@ def infer(
         windows_per_s=tally.windows_per_s(),
         seconds=watch.seconds,
         accuracy=accuracy,
-        energy=energy.to_dict(),
+        energy=energy.to_dict() | beside_twin(energy),
     )
     folder.write_report(document)
     return Inference(document=document, accuracy=accuracy, energy=energy)

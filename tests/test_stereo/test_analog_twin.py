@@ -10,7 +10,7 @@ from energy import profile
 from nas.fold import fold_norms
 from nas.genotype import Dynamics
 from nas.neurons.modules import Analog
-from stereo.analog_twin import analog_genotype, analog_twin, one_step
+from stereo.analog_twin import analog_genotype, analog_twin, beside_twin, one_step
 from stereo.config import load_genotype
 from stereo.network import HybridStereo
 from stereo.presets import PRESETS
@@ -128,6 +128,9 @@ def test_its_cost_is_the_dense_work_of_one_step(encoding):
     assert {layer.name: layer.mac for layer in found.layers if layer.mac} == {
         name: work / ours.steps for name, work in dense.items()
     }
+    beside = beside_twin(ours)
+    assert beside["analog_twin"] == pytest.approx({"mac": found.mac, "total_mj": found.total_mj})
+    assert beside["ratio"] == pytest.approx(found.total_mj / ours.total_mj)
     zeros = torch.zeros_like(one_step(left))
     silent = profile(twin, zeros, zeros)
     assert (silent.mac, silent.total_mj) == (found.mac, found.total_mj)
