@@ -13,6 +13,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from energy import neurons
 from energy.errors import EnergyError
+from energy.events import count_events
 from energy.layers import LayerCounts
 from energy.provenance import MOVES, SPIKES, TERNARY, VIEWS, ZEROS, Provenance, tensors_in
 from energy.rules import RULES, Call, Operations, Synapses
@@ -62,7 +63,7 @@ class Counter:
         self._results: list[_Made] = []
         self._measured: list[tuple[LayerCounts, Measured]] = []
         self._path: list[tuple[str, nn.Module]] = []
-        self._inside_neuron = 0
+        self.inside_neuron = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> "Counter":
@@ -84,18 +85,16 @@ class Counter:
     def watch(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any) -> None:
         """Account for one call of a torch function."""
         call = Call(name, args, kwargs, out)
-        work = None
-        if not self._inside_neuron:
-            self._use(call)
-            work = RULES[name](call) if name in RULES else None
-            if isinstance(work, Synapses):
-                self._synapses(call, work)
-            elif work is not None and not is_free(call):
-                self._operations(call, self._as_logic(call, work))
-            elif work is None:
-                self._list(call)
-        if not isinstance(work, Synapses):
-            self._provenance.follow(call)
+        self._use(call)
+        work = RULES[name](call) if name in RULES else None
+        if isinstance(work, Synapses):
+            self._synapses(call, work)
+            return
+        if work is None:
+            self._list(call)
+        elif not is_free(call):
+            self._operations(call, self._as_logic(call, work))
+        self._provenance.follow(call)
 
     def _synapses(self, call: Call, work: Synapses) -> None:
         """Add one call of a layer with weights, or of a product of two activations."""
@@ -220,18 +219,18 @@ class Counter:
     def _entering(self, name: str) -> Any:
         def hook(module: nn.Module, _args: object) -> None:
             self._path.append((name, module))
-            self._inside_neuron += _is_neuron(module)
+            self.inside_neuron += _is_neuron(module)
 
         return hook
 
     def _leaving(self, module: nn.Module, _args: object, output: object) -> None:
         name, _ = self._path.pop()
         inside = _is_neuron(module)
-        self._inside_neuron -= inside
+        self.inside_neuron -= inside
         if neurons.fires(module):
             ternary = getattr(module, "emits_spikes", True) == "ternary"
             self._provenance.mark(output, TERNARY if ternary else SPIKES, name)
-        if inside and not self._inside_neuron:
+        if inside and not self.inside_neuron:
             self._neuron(name, module, output)
 
     def _neuron(self, name: str, module: nn.Module, output: object) -> None:
@@ -255,7 +254,9 @@ class Counter:
         layer.states = update.states
         fired = 0
         if neurons.fires(module):
-            fired = sum(int(torch.count_nonzero(t)) for t in tensors_in(first))
+            with torch._C.DisableTorchFunction():  # or the counter would count itself
+                counts = [count_events(t, (), rows=1, unit=None) for t in tensors_in(first)]
+                fired = sum(int(count.nonzero.sum()) for count in counts)
         layer.fired += fired
         layer.mul += update.mul * elements
         layer.add += update.add * elements + update.add_per_spike * fired
@@ -274,6 +275,8 @@ class _Watch(TorchFunctionMode):
     ) -> Any:
         """Run one torch function and account for it."""
         kwargs = kwargs or {}
+        if self._counter.inside_neuron:  # what it computes is known from its type
+            return func(*args, **kwargs)
         name = getattr(func, "__name__", str(func))
         out = func(*args, **kwargs)
         self._counter.watch(name, args, kwargs, out)
