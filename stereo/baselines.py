@@ -10,6 +10,7 @@ Sizes are ``(height, width)``, of volumes ``(planes, height, width)``.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from stereo.accounting.convolutions import Convolution, Size, conv, up
 from stereo.errors import StereoError
@@ -70,6 +71,7 @@ class BaselineCount:
     source: str
 
 
+@cache
 def count(name: str, height: int, width: int) -> BaselineCount:
     """Return the dense work of a network of the field.
 

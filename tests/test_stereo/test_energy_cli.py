@@ -170,7 +170,17 @@ def test_shapes_with_time_and_batch(tiny_run):
 
 def test_density_drives_the_first_layer(tiny_run):
     first = [
-        document("--run", tiny_run, "--input", "36x24", "--density", density)["layers"][0]
+        document(
+            "--run",
+            tiny_run,
+            "--input",
+            "36x24",
+            "--density",
+            density,
+            "--samples",
+            1,
+            "--no-baselines",
+        )["layers"][0]
         for density in (0, 0.1, 1)
     ]
     assert [layer["firing_rate"] for layer in first] == pytest.approx([0, 0.1, 1], abs=0.02)
