@@ -23,6 +23,14 @@ PRELUDES = {
         "model.forward = lambda a, b: model[0](a) + model[0](b)\n"
         "left = right = torch.ones(1, 3)\n"
     ),
+    "ExpectedEnergy(": (
+        "import torch\n"
+        "relaxed = torch.nn.Sequential(torch.nn.Linear(3, 2))\n"
+        "relaxed.forward = lambda a, b: relaxed[0](a) + relaxed[0](b)\n"
+        "relaxed[0].gate = torch.tensor(0.5, requires_grad=True)\n"
+        "left = right = torch.ones(1, 3)\n"
+        "task_loss, weight = torch.tensor(1.0), 0.1\n"
+    ),
     'open_recording("zurich': (
         "from pathlib import Path\nfrom data.simulator import simulate_dsec\n"
         "simulate_dsec(Path('zurich_city_04_a'), scene='studio', seed=1, duration_s=0.1,"
