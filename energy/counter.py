@@ -62,6 +62,7 @@ class Counter:
         self._made: MutableMapping[Tensor, _Made] = WeakTensorKeyDictionary()
         self._results: list[_Made] = []
         self._measured: list[tuple[LayerCounts, Measured]] = []
+        self._fired: list[tuple[LayerCounts, int, Tensor]] = []
         self._path: list[tuple[str, nn.Module]] = []
         self.inside_neuron = 0
         self._stack = ExitStack()
@@ -172,6 +173,11 @@ class Counter:
         for layer in self.layers.values():
             settle_steps(layer, calls.get(id(layer), []), self.steps)
         self._measured.clear()
+        for layer, add_per_spike, nonzero in self._fired:
+            spikes = int(nonzero.sum())
+            layer.fired += spikes
+            layer.add += add_per_spike * spikes
+        self._fired.clear()
         for made in self._results:
             several = len(
                 {id(n) for m in self._results if m.layer is made.layer for n, _ in m.norms}
@@ -252,15 +258,14 @@ class Counter:
         layer.outputs += elements
         layer.updates += elements
         layer.states = update.states
-        fired = 0
+        layer.mul += update.mul * elements
+        layer.add += update.add * elements
+        layer.compare += update.compare * elements
         if neurons.fires(module):
             with torch._C.DisableTorchFunction():  # or the counter would count itself
-                counts = [count_events(t, (), rows=1, unit=None) for t in tensors_in(first)]
-                fired = sum(int(count.nonzero.sum()) for count in counts)
-        layer.fired += fired
-        layer.mul += update.mul * elements
-        layer.add += update.add * elements + update.add_per_spike * fired
-        layer.compare += update.compare * elements
+                for tensor in tensors_in(first):
+                    count = count_events(tensor, (), rows=1, unit=None)
+                    self._fired.append((layer, update.add_per_spike, count.nonzero))
 
 
 class _Watch(TorchFunctionMode):
