@@ -178,12 +178,12 @@ class Counter:
             layer.fired += spikes
             layer.add += add_per_spike * spikes
         self._fired.clear()
+        norms: dict[int, set[int]] = {}
         for made in self._results:
-            several = len(
-                {id(n) for m in self._results if m.layer is made.layer for n, _ in m.norms}
-            )
+            norms.setdefault(id(made.layer), set()).update(id(norm) for norm, _ in made.norms)
+        for made in self._results:
             for norm, work in made.norms:
-                if made.users == 1 and several == 1:
+                if made.users == 1 and len(norms[id(made.layer)]) == 1:
                     norm.folded_into = made.layer.name
                 else:
                     _charge(norm, work)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energy.event_tables import Fan
 from energy.event_values import Declared
+from energy.fans import Fan
 
 HAS_TRITON = find_spec("triton") is not None
 """Whether there is what the kernel is written in; torch's builds for CUDA bring it."""

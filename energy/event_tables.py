@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-Fan = npt.NDArray[np.int64]
+from energy.fans import Fan
 
 WIDTH = 4096
 """Elements of a line, about: enough that what is done once per line does not show, and a table of

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from energy import device_events, event_kernels
 from energy.errors import EnergyError
-from energy.event_tables import LARGEST, Fan, Tables, tables_of, tables_of_bits
+from energy.event_tables import LARGEST, Tables, tables_of, tables_of_bits
 from energy.event_threads import share
 from energy.event_values import Declared, declare
+from energy.fans import Fan
 
 I64 = npt.NDArray[np.int64]
 
