@@ -113,6 +113,8 @@ def breakeven(
     """
     if not counts.dense or not counts.spiking_inputs or counts.mac or technology.mac_pj is None:
         return None
+    if memory is None:
+        return ac_only(technology)
     runs = samples * steps
     base = replace(counts, ac=0, mac=0, spikes=0, spiking_inputs=counts.inputs)
     silent = _step_uj(base, technology, runs, memory)

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from energy import neurons
 from energy.errors import EnergyError
@@ -18,6 +17,7 @@ from energy.layers import LayerCounts
 from energy.provenance import MOVES, SPIKES, TERNARY, VIEWS, ZEROS, Provenance, tensors_in
 from energy.rules import RULES, Call, Operations, Synapses
 from energy.rules.arithmetic import is_free, shape_of
+from energy.tensor_map import TensorMap
 from energy.work import Measured, measure, settle_steps
 
 NO_ARITHMETIC = MOVES | ZEROS | {
@@ -29,6 +29,15 @@ NO_ARITHMETIC = MOVES | ZEROS | {
     "as_tensor", "from_numpy", "__array__", "tolist", "untyped_storage", "allclose", "equal",
 }  # fmt: skip
 """Functions that only move, make or describe tensors; work in them is nobody's arithmetic."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A module and its name in the model."""
+
+    name: str
+    module: nn.Module
+    is_neuron: bool
 
 
 @dataclass(eq=False)
@@ -59,22 +68,26 @@ class Counter:
         self.uncounted_calls: Tally[tuple[str, str]] = Tally()
         self.warnings: list[str] = []
         self._provenance = Provenance()
-        self._made: MutableMapping[Tensor, _Made] = WeakTensorKeyDictionary()
+        self._made: MutableMapping[Tensor, _Made] = TensorMap()
+        self._names: Tally[str] = Tally()
         self._results: list[_Made] = []
         self._measured: list[tuple[LayerCounts, Measured]] = []
         self._fired: list[tuple[LayerCounts, int, Tensor]] = []
-        self._path: list[tuple[str, nn.Module]] = []
+        self._path: list[_Place] = []
+        self._watching = _Watch(self)
         self.inside_neuron = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> "Counter":
         """Hook every module, for its name and for what it emits."""
         for name, module in self.model.named_modules():
-            enter = module.register_forward_pre_hook(self._entering(name))
-            leave = module.register_forward_hook(self._leaving)
+            place = _Place(name, module, is_neuron=_is_neuron(module))
+            enter = module.register_forward_pre_hook(self._entering(place))
+            leave = module.register_forward_hook(self._leaving(place), always_call=True)
             self._stack.callback(enter.remove)
             self._stack.callback(leave.remove)
-        self._stack.enter_context(_Watch(self))
+        self._stack.callback(self._watching.stop)
+        self._watching.resume()
         return self
 
     def __exit__(self, *details: Any) -> None:
@@ -190,12 +203,13 @@ class Counter:
         self._results.clear()
 
     def _layer(self, kind: str, weight: int) -> LayerCounts:
-        path, module = self._path[-1] if self._path else ("", self.model)
+        path = self._path[-1].name if self._path else ""
         key = (path, kind, weight)
         if key not in self.layers:
-            leaf = path and next(module.children(), None) is None
+            leaf = path and next(self._path[-1].module.children(), None) is None
             name = path if leaf else ".".join(part for part in (path, kind) if part)
-            taken = sum(t.name.split("#")[0] == name for t in self.layers.values())
+            taken = self._names[name]
+            self._names[name] += 1
             self.layers[key] = LayerCounts(
                 name=name if not taken else f"{name}#{taken + 1}", kind=kind, path=path
             )
@@ -218,26 +232,39 @@ class Counter:
         elements = sum(t.numel() for t in tensors_in(call.out))
         if call.name in NO_ARITHMETIC or elements <= 1:
             return
-        key = (call.name, self._path[-1][0] if self._path else "")
+        key = (call.name, self._path[-1].name if self._path else "")
         self.uncounted[key] += elements
         self.uncounted_calls[key] += 1
 
-    def _entering(self, name: str) -> Any:
-        def hook(module: nn.Module, _args: object) -> None:
-            self._path.append((name, module))
-            self.inside_neuron += _is_neuron(module)
+    def _entering(self, place: _Place) -> Any:
+        def hook(_module: nn.Module, _args: object) -> None:
+            self._path.append(place)
+            if place.is_neuron:
+                if not self.inside_neuron:
+                    self._watching.pause()
+                self.inside_neuron += 1
 
         return hook
 
-    def _leaving(self, module: nn.Module, _args: object, output: object) -> None:
-        name, _ = self._path.pop()
-        inside = _is_neuron(module)
-        self.inside_neuron -= inside
-        if neurons.fires(module):
-            ternary = getattr(module, "emits_spikes", True) == "ternary"
-            self._provenance.mark(output, TERNARY if ternary else SPIKES, name)
-        if inside and not self.inside_neuron:
-            self._neuron(name, module, output)
+    def _leaving(self, place: _Place) -> Any:
+        def hook(module: nn.Module, _args: object, output: object) -> None:
+            if not self._path or self._path[-1] is not place:
+                return  # it failed before it was entered
+            self._path.pop()
+            if neurons.fires(module):
+                ternary = getattr(module, "emits_spikes", True) == "ternary"
+                self._provenance.mark(output, TERNARY if ternary else SPIKES, place.name)
+            if not place.is_neuron:
+                return
+            self.inside_neuron -= 1
+            if not self.inside_neuron:
+                try:
+                    if output is not None:  # None: it failed
+                        self._neuron(place.name, module, output)
+                finally:
+                    self._watching.resume()
+
+        return hook
 
     def _neuron(self, name: str, module: nn.Module, output: object) -> None:
         """Add the updates of a neuron, or list it if nothing is known of its type."""
@@ -250,9 +277,10 @@ class Counter:
             self.uncounted_calls[unknown] += 1
             return
         key = (name, type(module).__name__, id(module))
-        layer = self.layers.setdefault(
-            key, LayerCounts(name=name, kind=type(module).__name__, path=name)
-        )
+        if key not in self.layers:
+            self._names[name] += 1
+            self.layers[key] = LayerCounts(name=name, kind=type(module).__name__, path=name)
+        layer = self.layers[key]
         layer.calls += 1
         layer.shape = shape_of(first)
         layer.outputs += elements
@@ -274,6 +302,25 @@ class _Watch(TorchFunctionMode):
     def __init__(self, counter: Counter) -> None:
         super().__init__()
         self._counter = counter
+        self._paused = True
+
+    def pause(self) -> None:
+        """See no calls until ``resume``, at no cost; where other modes lie on top, see them."""
+        if _get_current_function_mode() is self:  # type: ignore[no-untyped-call]
+            self._paused = True
+            self.__exit__(None, None, None)
+
+    def resume(self) -> None:
+        """See calls again."""
+        if self._paused:
+            self._paused = False
+            self.__enter__()  # type: ignore[no-untyped-call]
+
+    def stop(self) -> None:
+        """See no calls any more; a run may have ended within a neuron."""
+        if not self._paused:
+            self._paused = True
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

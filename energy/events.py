@@ -37,17 +37,30 @@ class EventCount:
     """Sums of each row; integers of 64 bits on the tensor's device, perhaps still on their way.
 
     Attributes:
-        nonzero: ``[rows]`` elements that are not zero.
-        events: ``[rows]`` their fan-out, summed.
-        accumulates: ``[rows]`` fan-out times the number of units that the element is; of what
-            contradicts the declaration, fan-out once.
+        sums: ``[rows, 3]``, the three columns below.
         strange: elements that contradict the declaration, of all rows.
     """
 
-    nonzero: Tensor
-    events: Tensor
-    accumulates: Tensor
-    strange: Tensor
+    sums: Tensor
+    strange: Tensor | int = 0
+
+    @property
+    def nonzero(self) -> Tensor:
+        """``[rows]`` elements that are not zero."""
+        return self.sums[:, 0]
+
+    @property
+    def events(self) -> Tensor:
+        """``[rows]`` their fan-out, summed."""
+        return self.sums[:, 1]
+
+    @property
+    def accumulates(self) -> Tensor:
+        """``[rows]`` fan-out times the number of units that the element is.
+
+        Of what contradicts the declaration, fan-out once.
+        """
+        return self.sums[:, 2]
 
 
 def count_events(
@@ -82,11 +95,11 @@ def count_events(
     x = x.detach()
     declared = declare(x, unit, most, signed)
     if x.numel() == 0:
-        return _result(torch.zeros(rows, 3, dtype=torch.int64, device=x.device))
+        return EventCount(torch.zeros(rows, 3, dtype=torch.int64, device=x.device))
     if x.device.type != "cpu":
-        return _result(*device_events.count(declared, fans, rows))
+        return EventCount(*device_events.count(declared, fans, rows))
     found = _count_here(declared, fans, rows)
-    return found or _result(*device_events.count_with_torch(declared, fans, rows))
+    return found or EventCount(*device_events.count_with_torch(declared, fans, rows))
 
 
 def count_events_of_bits(
@@ -114,7 +127,7 @@ def count_events_of_bits(
         raise EnergyError(f"{width} bits are {-(-width // 8)} bytes, got {packed.shape[-1]}.")
     _check(packed[..., :1].expand(*packed.shape[:-1], width), fans, rows)
     if packed.numel() == 0:
-        return _result(torch.zeros(rows, 3, dtype=torch.int64))
+        return EventCount(torch.zeros(rows, 3, dtype=torch.int64))
     tables = tables_of_bits(fans)
     if tables is None:
         bits = np.unpackbits(packed.numpy(), axis=-1, count=width)
@@ -126,7 +139,7 @@ def count_events_of_bits(
         event_kernels.sum_bits(memory, tables.tables, tables.plan, row_size, first, stop, 8, sums)
 
     sums, _ = share(work, rows * -(-row_size // line), rows, memory.nbytes)
-    return _result(torch.from_numpy(sums))
+    return EventCount(torch.from_numpy(sums))
 
 
 def _check(x: Tensor, fans: tuple[Fan, ...], rows: int) -> None:
@@ -138,14 +151,6 @@ def _check(x: Tensor, fans: tuple[Fan, ...], rows: int) -> None:
     entries = x.shape[0] if fans else prod(x.shape[:-1])
     if rows < 0 or (entries % rows if rows else entries):
         raise EnergyError(f"{entries} entries cannot be summed in {rows} rows of equal size.")
-
-
-def _result(sums: Tensor, strange: Tensor | int = 0) -> EventCount:
-    """Return columns as a count."""
-    nonzero, events, accumulates = sums.unbind(1)
-    if not isinstance(strange, Tensor):
-        strange = torch.tensor(strange, device=sums.device)
-    return EventCount(nonzero, events, accumulates, strange)
 
 
 def _count_here(declared: Declared, fans: tuple[Fan, ...], rows: int) -> EventCount | None:
@@ -164,9 +169,9 @@ def _count_here(declared: Declared, fans: tuple[Fan, ...], rows: int) -> EventCo
     if pattern is not None:
         sums, others = _sum_words(memory, tables, rows, *pattern)
         if declared.unit is None:
-            return _result(torch.from_numpy(_all_but(sums, tables, memory.numel() // rows)))
+            return EventCount(torch.from_numpy(_all_but(sums, tables, memory.numel() // rows)))
         if not others:
-            return _result(torch.from_numpy(sums))
+            return EventCount(torch.from_numpy(sums))
     return _sum_multiples(memory, tables, rows, declared)
 
 
@@ -236,4 +241,4 @@ def _sum_multiples(
     # What is too large for the kernel may still be what was declared.
     if strange and most < declared.most:
         return None
-    return _result(torch.from_numpy(sums), strange)
+    return EventCount(torch.from_numpy(sums), strange)

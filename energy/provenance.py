@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from energy.rules import arithmetic
 from energy.rules.registry import Call
+from energy.tensor_map import TensorMap
 
 MOVES = frozenset({
     "__getitem__", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "select", "narrow",
@@ -63,8 +63,8 @@ class Provenance:
     """Marks of the tensors seen during one run; forgets a tensor when the run does."""
 
     def __init__(self) -> None:
-        self._marks: MutableMapping[Tensor, Values] = WeakTensorKeyDictionary()
-        self._sources: MutableMapping[Tensor, frozenset[str]] = WeakTensorKeyDictionary()
+        self._marks: MutableMapping[Tensor, Values] = TensorMap()
+        self._sources: MutableMapping[Tensor, frozenset[str]] = TensorMap()
 
     def of(self, tensor: Tensor) -> Values | None:
         """Return what is known of a tensor; None if its values are analog."""
@@ -101,8 +101,11 @@ class Provenance:
 
     def _hand_on(self, call: Call) -> None:
         """Pass the names of the makers to whatever is still known to hold spikes."""
+        if not self._sources:
+            return
         given = (*call.args, *call.kwargs.values())
-        found = frozenset().union(*(self.sources(t) for value in given for t in tensors_in(value)))
+        named = [self.sources(t) for value in given for t in tensors_in(value)]
+        found = frozenset().union(*named)
         if not found:
             return
         results = call.args[:1] if call.name == "__setitem__" else (call.out,)

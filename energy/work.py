@@ -1,7 +1,6 @@
 """From one call of a layer with weights to counts: exact, in every convention at once."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor
 
@@ -43,21 +42,23 @@ class Measured:
         """Add to a layer; return how many input values contradict what is known of them."""
         layer.dense += self.dense
         layer.padded += self.padded
-        layer.zero_skip += self.outputs * sum(_integers(self.events.events))
+        rows = self.events.sums.tolist()
+        layer.zero_skip += self.outputs * sum(events for _, events, _ in rows)
         if not self.spiking:
             layer.mac += self.dense
             self.ac, self.mac = [0] * self.steps, [self.dense // self.steps] * self.steps
             return 0
-        found = self.events.accumulates if self.together is None else self.together
-        scale = self.outputs if self.together is None else 1
-        self.ac = [scale * n for n in _integers(found)]
+        if self.together is None:
+            self.ac = [self.outputs * accumulates for _, _, accumulates in rows]
+        else:
+            self.ac = self.together.tolist()
         self.mac = [0] * self.steps
-        nonzero = sum(_integers(self.events.nonzero))
+        nonzero = sum(row[0] for row in rows)
         layer.ac += sum(self.ac)
         layer.spikes += nonzero
         layer.spiking_inputs += self.elements
         layer.rate += nonzero / self.elements * self.padded if self.elements else 0.0
-        return sum(_integers(self.events.strange))
+        return int(self.events.strange)
 
 
 def measure(
@@ -134,10 +135,3 @@ def _meetings(a: Tensor, b: Tensor, rows: int) -> Tensor:
     """Return ``[rows]``: products of two factors of ``[..., N, K]`` and ``[..., K, M]``."""
     pairs = a.double().abs().sum(-2) * b.double().abs().sum(-1)
     return pairs.reshape(rows, -1).sum(1)
-
-
-def _integers(values: Any) -> list[int]:
-    """Return numbers that may be one, several, or a tensor on a device."""
-    if isinstance(values, Tensor):
-        values = values.tolist()
-    return [int(v) for v in values] if isinstance(values, (list, tuple)) else [int(values)]

@@ -6,9 +6,9 @@ kind belongs, is all that a new operation needs.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from energy.fans import Fan
@@ -75,9 +75,9 @@ class Synapses:
 
     def dense(self) -> int:
         """Return the synapses of a dense run without the taps on padding."""
-        positions = int(np.prod([fan.size for fan in self.fans], dtype=object))
+        positions = prod(fan.size for fan in self.fans)
         rows = self.x.numel() // max(1, positions)
-        return self.outputs * rows * int(np.prod([int(f.sum()) for f in self.fans], dtype=object))
+        return self.outputs * rows * prod(int(fan.sum()) for fan in self.fans)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,7 @@ def slack_of(dtype, unit):
 
 def as_lists(found):
     columns = found.nonzero, found.events, found.accumulates
-    assert {column.dtype for column in (*columns, found.strange)} == {torch.int64}
+    assert {column.dtype for column in columns} == {torch.int64}
     return *(column.tolist() for column in columns), int(found.strange)
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from reference import energy_counts as slow
 from torch import nn
+from torch.overrides import _get_current_function_mode_stack
 
 from energy import profile
 from energy.counter import Counter, run_counted
@@ -190,6 +191,63 @@ def test_counting_changes_nothing_nested_twice_or_interrupted():
     assert all(torch.equal(before[n], v) for n, v in model.state_dict().items())
     assert torch.equal(model.eval()(x), expected)
     assert profile(model, x).layers == first.layers
+
+
+class Moody(nn.Module):
+    """Emits spikes, or fails."""
+
+    emits_spikes = True
+    error: BaseException | None = None
+
+    def forward(self, x):
+        x = x + 1  # what is done here is nobody's business
+        if self.error is not None:
+            raise self.error
+        return (x > 1.5).float()
+
+
+class Careful(nn.Module):
+    """Goes on without its neuron if that fails."""
+
+    def __init__(self):
+        super().__init__()
+        self.fire, self.inner, self.head = Moody(), nn.Sequential(Moody()), nn.Conv2d(2, 3, 3)
+
+    def forward(self, x):
+        for part in (self.fire, self.inner):
+            try:
+                x = part(x)
+            except ValueError:
+                x = x * 2
+        return self.head(x)
+
+
+def test_a_model_may_catch_what_fails_within_a_neuron():
+    model, x = Careful(), torch.rand(1, 2, 7, 7)
+    model.inner[0].error = ValueError("tired")
+    with torch.no_grad(), Counter(model) as outer:
+        inner = run_counted(model, (x,), strict=True)
+        model(x)
+    for counter, times in ((inner, 1), (outer, 2)):
+        layers = {layer.name: layer for layer in counter.layers.values()}
+        assert layers["mul"].mul == times * x.numel()  # seen, and not as if in the neuron
+        assert layers["head"].dense == times * 5 * 5 * 9 * 2 * 3
+        assert layers["head"].ac > layers["head"].mac == 0  # spikes times two are scaled spikes
+        assert counter.inside_neuron == 0
+
+
+def test_a_run_that_ends_within_a_neuron_leaves_no_mode_behind():
+    model, x = Careful(), torch.rand(1, 2, 7, 7)
+    model.fire.error = KeyboardInterrupt()
+    modes = len(_get_current_function_mode_stack())
+    with torch.no_grad(), Counter(nn.Identity()) as outer:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                profile(model, x)
+        assert len(_get_current_function_mode_stack()) == modes + 1
+        torch.rand(3).exp()
+    assert len(_get_current_function_mode_stack()) == modes
+    assert sum(layer.special for layer in outer.layers.values()) == 3
 
 
 def test_inputs_are_freed_while_the_model_runs():
