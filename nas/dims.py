@@ -24,16 +24,26 @@ class ConvNorm(nn.Sequential):
         outputs: channels out.
         kernel: size, equal along every axis.
         stride: equal along every axis; a kernel as large as its stride tiles the input unpadded.
+        dilation: from one tap to the next, equal along every axis.
     """
 
     def __init__(
-        self, dimension: int, inputs: int, outputs: int, kernel: int = 3, stride: int = 1
+        self,
+        dimension: int,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
     ) -> None:
         if dimension not in CONV:
             raise GenotypeError(f"Networks have dimension 2 or 3, got {dimension}.")
-        padding = 0 if kernel == stride else kernel // 2
+        tiles = kernel == stride and kernel > 1
+        padding = 0 if tiles else dilation * (kernel // 2)
         super().__init__(
-            CONV[dimension](inputs, outputs, kernel, stride=stride, padding=padding),
+            CONV[dimension](
+                inputs, outputs, kernel, stride=stride, padding=padding, dilation=dilation
+            ),
             NORM[dimension](outputs),
         )
 

@@ -137,12 +137,16 @@ class Part:
         nodes: the cell.
         dynamics: of each layer, of each of its nodes, in place of the cell's own; empty where all
             layers fire alike. Constants per channel stand here, as layers differ in width.
+        stem: how the layers before the cells fire; None: as the cell's first node.
+        end: how the layer behind them fires; None: likewise.
     """
 
     dimension: int
     path: tuple[int, ...]
     nodes: tuple[Node, ...]
     dynamics: tuple[tuple[Dynamics, ...], ...] = ()
+    stem: Dynamics | None = None
+    end: Dynamics | None = None
 
     def __post_init__(self) -> None:
         """Check the path and that every edge starts at something computed earlier."""
@@ -179,6 +183,16 @@ class Part:
             return self.nodes
         own = [{f.name: getattr(d, f.name) for f in fields(Dynamics)} for d in self.dynamics[layer]]
         return tuple(replace(node, **d) for node, d in zip(self.nodes, own, strict=True))
+
+    @property
+    def stages(self) -> dict[str, tuple[Dynamics, ...]]:
+        """How each stage fires, in the order in which they run: stem, layer0, .. and end."""
+        layers = {f"layer{n}": self.cell(n) for n in range(len(self.path))}
+        return {
+            "stem": (self.stem or self.nodes[0],),
+            **layers,
+            "end": (self.end or self.nodes[0],),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +264,10 @@ class Genotype:
             for index, node in enumerate(part.nodes):
                 edges = " + ".join(f"{edge.op}({edge.source})" for edge in node.edges)
                 lines.append(f"  node{index} = {_drawn(node)}( {edges} )")
+            for end in ("stem", "end"):
+                own_end = getattr(part, end)
+                if own_end is not None:
+                    lines.append(f"  {end}: {_drawn(own_end)}")
             for layer, own in enumerate(part.dynamics):
                 lines.append(f"  layer {layer}: " + ", ".join(_drawn(node) for node in own))
         return "\n".join(lines)
@@ -298,7 +316,10 @@ def _part(document: Mapping[str, Any]) -> Part:
     dynamics = tuple(
         tuple(Dynamics(**_own(own)) for own in layer) for layer in document.get("dynamics", ())
     )
+    ends = {
+        name: Dynamics(**_own(document[name])) for name in ("stem", "end") if document.get(name)
+    }
     return Part(
         dimension=document["dimension"], path=tuple(document["path"]), nodes=nodes,
-        dynamics=dynamics,
+        dynamics=dynamics, **ends,
     )  # fmt: skip
