@@ -4,13 +4,15 @@ Shapes: spikes ``[T, B, C, *S]`` with ``S`` = ``H, W`` or ``D, H, W``; convoluti
 memory, see ``[T*B, C, *S]``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nas.dims import level_size, resize
+from nas.dims import ConvNorm, level_size, resize
 from nas.genotype import Node, Part
 from nas.ops import OPS
 
@@ -26,29 +28,36 @@ class Fire(nn.Module):
 
     Args:
         edges: operations, one per input.
-        node: neuron and constants; its edges are not read.
-        dimension: of the space, 2 or 3.
+        neuron: of the node.
     """
 
-    def __init__(self, edges: list[nn.Module], node: Node, dimension: int = 2) -> None:
+    def __init__(self, edges: list[nn.Module], neuron: nn.Module) -> None:
         super().__init__()
         self.edges = nn.ModuleList(edges)
-        self.neuron = node.build(dimension)
+        self.neuron = neuron
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Any) -> Tensor:
         """Return ``[T, B, C, *S]`` spikes from one input ``[T, B, C_i, *S]`` per edge.
 
         Currents of coarser inputs are repeated up to the size of the first: the convolution runs
-        where it is cheap.
+        where it is cheap. An input that is no tensor is what a relaxed path returned; its edge
+        knows what to do with it.
         """
         current = over_time(self.edges[0], inputs[0])
         size = tuple(current.shape[3:])
         for edge, x in zip(self.edges[1:], inputs[1:], strict=True):
-            current = current + over_time(partial(_at_size, edge, size), x)
+            if isinstance(x, Tensor):
+                current = current + over_time(partial(at_size, edge, size), x)
+            else:
+                current = current + edge(x, size)
+        return self.fire(current)
+
+    def fire(self, current: Tensor) -> Tensor:
+        """Return what the neuron makes of a current ``[T, B, C, *S]``."""
         return self.neuron(current)  # type: ignore[no-any-return]
 
 
-def _at_size(edge: nn.Module, size: tuple[int, ...], x: Tensor) -> Tensor:
+def at_size(edge: nn.Module, size: tuple[int, ...], x: Tensor) -> Tensor:
     """Return the current of an edge, repeated up to ``size``."""
     return resize(edge(x), size)
 
@@ -79,7 +88,7 @@ class Cell(nn.Module):
         self.nodes = nn.ModuleList()
         for index, node in enumerate(nodes):
             edges = [OPS[e.op](dimension, width[e.source], channels) for e in node.edges]
-            self.nodes.append(Fire(edges, node, dimension))
+            self.nodes.append(Fire(edges, node.build(dimension)))
             width[f"node{index}"] = channels
 
     def forward(self, before: Tensor, previous: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -104,11 +113,20 @@ class CellPath(nn.Module):
         inputs: channels of the input.
         channels: of a node at level 0 (the published "filter multiplier").
         outputs: nodes concatenated at the end of a cell (the published "block multiplier").
+        once: stages that run once, on the mean over time (``stages_run_once``).
     """
 
-    def __init__(self, part: Part, inputs: int, channels: int, outputs: int = 3) -> None:
+    def __init__(
+        self,
+        part: Part,
+        inputs: int,
+        channels: int,
+        outputs: int = 3,
+        once: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__()
-        self.path = part.path
+        self.path, self.dimension, self.once = part.path, part.dimension, once
+        self.ops = [[edge.op for edge in node.edges] for node in part.nodes]
         before = previous = inputs
         self.cells = nn.ModuleList()
         for layer, level in enumerate(part.path):
@@ -122,6 +140,55 @@ class CellPath(nn.Module):
         """Return the last cell's spikes ``[T, B, out_channels, *S]`` at the last level's size."""
         size = tuple(x.shape[3:])
         before = previous = x
-        for cell, level in zip(self.cells, self.path, strict=True):
+        for layer, (cell, level) in enumerate(zip(self.cells, self.path, strict=True)):
+            before, previous = (self.enter(f"layer{layer}", y) for y in (before, previous))
             before, previous = previous, cell(before, previous, level_size(size, level))
         return previous
+
+    def enter(self, stage: str, x: Tensor) -> Tensor:
+        """Return what a stage sees of ``x`` ``[T, B, ...]``: its mean where time has ended."""
+        return x.mean(0, keepdim=True) if stage in self.once and x.shape[0] > 1 else x
+
+    def exit(self, outputs: int) -> nn.Module:
+        """Return an edge that reads what the path returns."""
+        return ConvNorm(self.dimension, self.out_channels, outputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedPart:
+    """Makes the layers of a part as its genotype says.
+
+    Attributes:
+        part: of the genotype.
+        once: stages that run once, on the mean over time.
+    """
+
+    part: Part
+    once: frozenset[str] = frozenset()
+
+    def fire(self, stage: str, edges: list[nn.Module]) -> Fire:
+        """Return a node outside the cells."""
+        (dynamics,) = self.part.stages[stage]
+        return Fire(edges, dynamics.build(self.part.dimension))
+
+    def path(self, inputs: int, channels: int, outputs: int = 3) -> CellPath:
+        """Return the cells."""
+        return CellPath(self.part, inputs, channels, outputs, self.once)
+
+
+def stages_run_once(parts: Mapping[str, Part]) -> dict[str, frozenset[str]]:
+    """Return, by part, the stages that are analog and so are all behind them.
+
+    Nothing there depends on time but through its input, so the mean over time goes in and they run
+    once instead of at every step.
+
+    Args:
+        parts: in the order in which they run.
+    """
+    once: dict[str, set[str]] = {name: set() for name in parts}
+    stages = [(name, *stage) for name, part in parts.items() for stage in part.stages.items()]
+    for name, stage, nodes in reversed(stages):
+        if any(node.spikes for node in nodes):
+            break
+        once[name].add(stage)
+    return {name: frozenset(found) for name, found in once.items()}

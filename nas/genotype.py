@@ -81,6 +81,11 @@ class Dynamics:
         values = (self.decay, self.threshold, self.temperature, *self.constants.values())
         return {len(value) for value in values if isinstance(value, tuple)}
 
+    @property
+    def spikes(self) -> bool:
+        """Whether the node fires; otherwise it is analog."""
+        return bool(getattr(self.build(), "emits_spikes", False))
+
     def build(self, dimension: int = 2) -> nn.Module:
         """Return the neuron.
 

@@ -82,20 +82,16 @@ def beside_twin(report: EnergyReport) -> dict[str, Any]:
 
 def _analog_part(part: Part) -> Part:
     nodes: tuple[Node, ...] = tuple(
-        replace(node, neuron=RECTIFIER, constants={}) if _spikes(node) else node
+        replace(node, neuron=RECTIFIER, constants={}) if node.spikes else node
         for node in part.nodes
     )
     dynamics = tuple(
         tuple(
-            replace(own, neuron=RECTIFIER, constants={}) if _spikes(own) else own for own in layer
+            replace(own, neuron=RECTIFIER, constants={}) if own.spikes else own for own in layer
         )
         for layer in part.dynamics
     )
     return replace(part, nodes=nodes, dynamics=dynamics)
-
-
-def _spikes(node: Dynamics) -> bool:
-    return bool(getattr(node.build(), "emits_spikes", False))
 
 
 def _rectifier() -> nn.Module:

@@ -4,6 +4,8 @@ Shapes: ``T`` steps, ``B`` batch, ``C`` channels, ``D`` disparity planes, ``H, W
 ``h, w`` a third of it. Spiking signals are ``[T, B, C, ...]``.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -11,13 +13,17 @@ from torch import Tensor, nn
 
 from data.encode import ENCODINGS
 from data.events import Events
-from nas.cell import CellPath, Fire, over_time
+from nas.cell import FixedPart, over_time, stages_run_once
 from nas.dims import ConvNorm
-from nas.genotype import Genotype, Node
+from nas.genotype import Genotype
+from nas.relaxed.path import RelaxedPart
 from stereo.config import NetworkConfig, StereoConfig, load_genotype
 from stereo.cost_volume import VOLUMES
 from stereo.disparity import soft_argmax, upsample_scores
 from stereo.errors import StereoError
+
+PARTS = ("feature", "matching")
+"""Parts of a genotype, in the order in which they run."""
 
 STRIDE = 3
 """Full resolution over feature resolution; also the spacing of the disparity planes in pixels."""
@@ -29,22 +35,23 @@ class SpikeInput(nn.Identity):
     emits_spikes = True
 
 
+PartMaker = FixedPart | RelaxedPart
+"""Makes the layers of a part, as a genotype says or as they are searched."""
+
+
 class FeatureNet(nn.Module):
     """Shared 2-D part: stem down to a third of the size, searched cells, projection."""
 
-    def __init__(self, config: NetworkConfig, genotype: Genotype, inputs: int) -> None:
+    def __init__(self, config: NetworkConfig, make: PartMaker, inputs: int) -> None:
         super().__init__()
-        part = genotype.parts["feature"]
-        like = part.nodes[0]
-        width = 3 * config.feature_channels
+        width, out = 3 * config.feature_channels, config.volume_channels
         self.stem = nn.Sequential(
-            Fire([ConvNorm(2, inputs, config.stem_channels)], like),
-            Fire([ConvNorm(2, config.stem_channels, width, STRIDE, STRIDE)], like),
-            Fire([ConvNorm(2, width, width)], like),
+            make.fire("stem", [ConvNorm(2, inputs, config.stem_channels)]),
+            make.fire("stem", [ConvNorm(2, config.stem_channels, width, STRIDE, STRIDE)]),
+            make.fire("stem", [ConvNorm(2, width, width)]),
         )
-        self.cells = CellPath(part, width, config.feature_channels)
-        deep, out = self.cells.out_channels, config.volume_channels
-        self.project = Fire([ConvNorm(2, width, out), ConvNorm(2, deep, out)], like)
+        self.cells = make.path(width, config.feature_channels)
+        self.project = make.fire("end", [ConvNorm(2, width, out), self.cells.exit(out)])
         self.out_channels = out + inputs
 
     def forward(self, x: Float[Tensor, "T B C H W"]) -> Float[Tensor, "T B F h w"]:
@@ -53,30 +60,29 @@ class FeatureNet(nn.Module):
         Events that coincide in both views are evidence of their own: with them in the volume
         matching starts from block matching instead of from nothing.
         """
-        fine = self.stem(x)
-        learned = self.project(fine, self.cells(fine))
-        events = over_time(lambda y: F.max_pool2d(y, STRIDE), x)
+        enter = self.cells.enter
+        fine = self.stem(enter("stem", x))
+        learned = self.project(enter("end", fine), enter("end", self.cells(fine)))
+        events = enter("end", over_time(lambda y: F.max_pool2d(y, STRIDE), x))
         return torch.cat([learned, events], dim=2)
 
 
 class MatchingNet(nn.Module):
     """3-D part: stem on the cost volume, searched cells at coarser levels, fusion, score."""
 
-    def __init__(self, config: NetworkConfig, genotype: Genotype, inputs: int) -> None:
+    def __init__(self, config: NetworkConfig, make: PartMaker, inputs: int) -> None:
         super().__init__()
-        part = genotype.parts["matching"]
-        like: Node = part.nodes[0]
         width = 2 * config.matching_channels
-        self.stem = Fire([ConvNorm(3, inputs, width)], like)
-        self.cells = CellPath(part, width, config.matching_channels)
-        coarse = self.cells.out_channels
-        self.fuse = Fire([ConvNorm(3, width, width), ConvNorm(3, coarse, width)], like)
+        self.stem = make.fire("stem", [ConvNorm(3, inputs, width)])
+        self.cells = make.path(width, config.matching_channels)
+        self.fuse = make.fire("end", [ConvNorm(3, width, width), self.cells.exit(width)])
         self.score = nn.Conv3d(width, 1, 3, padding=1)
 
     def forward(self, volume: Float[Tensor, "T B C D h w"]) -> Float[Tensor, "T B D h w"]:
         """Return the score of every plane at every step; scores are membrane-like, not spikes."""
-        fine = self.stem(volume)
-        fused = self.fuse(fine, self.cells(fine))
+        enter = self.cells.enter
+        fine = self.stem(enter("stem", volume))
+        fused = self.fuse(enter("end", fine), enter("end", self.cells(fine)))
         return over_time(self.score, fused).squeeze(2)
 
 
@@ -89,20 +95,28 @@ class HybridStereo(nn.Module):
     """
 
     batch_dim = 1
+    behind = ("matching.score",)
+    """Modules that run as often as the last stage before them, but belong to no stage."""
 
     def __init__(self, config: StereoConfig, genotype: Genotype | None = None) -> None:
         super().__init__()
-        self.config = config
         self.genotype = genotype or load_genotype(config.network.genotype)
-        missing = {"feature", "matching"} - set(self.genotype.parts)
+        parts = {name: self.genotype.parts[name] for name in PARTS if name in self.genotype.parts}
+        once = stages_run_once(parts)
+        self._build(config, {n: FixedPart(part=p, once=once[n]) for n, p in parts.items()})
+
+    def _build(self, config: StereoConfig, make: Mapping[str, PartMaker]) -> None:
+        """Assemble the network from what makes its parts."""
+        missing = set(PARTS) - set(make)
         if missing:
             raise StereoError(f"A stereo network needs the genotype parts {sorted(missing)} too.")
+        self.config = config
         self.encoding = ENCODINGS[config.encoding.name](bins=config.encoding.bins)
         self.entry = SpikeInput() if self.encoding.emits_spikes else nn.Identity()
-        self.features = FeatureNet(config.network, self.genotype, self.encoding.channels)
+        self.features = FeatureNet(config.network, make["feature"], self.encoding.channels)
         _, ratio = VOLUMES[config.network.volume]
         inputs = ratio * self.features.out_channels
-        self.matching = MatchingNet(config.network, self.genotype, inputs)
+        self.matching = MatchingNet(config.network, make["matching"], inputs)
 
     def forward(
         self,

@@ -37,7 +37,7 @@ def test_unknown_dimension():
 
 
 def test_coarse_currents_are_repeated_up():
-    fire = Fire([ConvNorm(2, 2, 3), ConvNorm(2, 4, 3)], NODE)
+    fire = Fire([ConvNorm(2, 2, 3), ConvNorm(2, 4, 3)], NODE.build())
     assert fire(torch.rand(2, 1, 2, 8, 9), torch.rand(2, 1, 4, 4, 5)).shape == (2, 1, 3, 8, 9)
 
 

@@ -1,0 +1,119 @@
+"""What an account of the expected energy reads off a relaxed network, as attributes of modules.
+
+``gate``: probability that the module is in the decoded network, given that what it lies in is.
+``spiking``: probability that what a module emits is spikes. ``once``: probability that it runs once
+instead of at every time step. All are tensors with gradients to the architecture.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from nas.genotype import CELL_INPUTS
+from nas.relaxed.architecture import Choices, architectures, decide
+from nas.relaxed.fan import Fan, MixedOp
+from nas.relaxed.hybrid import HybridNeuron, Readout
+from nas.relaxed.path import LevelExit, RelaxedCell, RelaxedFire, RelaxedPath
+
+Marks = list[tuple[nn.Module, str, Tensor]]
+"""Modules, names of attributes and their values."""
+
+
+@contextmanager
+def gated(model: nn.Module) -> Iterator[None]:
+    """Decide, and show all probabilities as attributes while the block runs.
+
+    Every candidate runs by itself meanwhile, so that its work can be told from that of others.
+
+    Args:
+        model: relaxed network; its attribute ``behind`` names modules that run as often as the
+            last stage.
+    """
+    decide(model)
+    marks: Marks = []
+    for module in model.modules():
+        if isinstance(module, RelaxedPath):
+            _mark_path(module, marks)
+        elif isinstance(module, RelaxedFire):
+            _mark_fire(module, marks)
+    last = [part for _, part in architectures(model)][-1:]
+    for name in getattr(model, "behind", ()):
+        for once in (part.now.once["end"] for part in last if part.now.once):
+            marks.append((model.get_submodule(name), "once", once))
+    fans = [module for module in model.modules() if isinstance(module, Fan)]
+    try:
+        for module, attribute, value in marks:
+            setattr(module, attribute, value)
+        for fan in fans:
+            fan.together = False
+        yield
+    finally:
+        for fan in fans:
+            fan.together = True
+        for module, attribute, _ in marks:
+            delattr(module, attribute)
+
+
+def _mark_path(path: RelaxedPath, marks: Marks) -> None:
+    choices = path.architecture.now
+    for cell in path.cells.values():
+        assert isinstance(cell, RelaxedCell)
+        _mark_cell(cell, choices, marks)
+    sources = ["", "stem", "stem", *(f"layer{n}" for n in range(path.space.layers))]
+    for name, readout in path.readouts.items():
+        stage, _, which = name.partition("_")
+        # The first stage reads what comes in, and an end whatever the last layer made.
+        number = {"stem": 0, "end": len(sources) - 1}.get(stage)
+        if number is None:
+            number = int(stage.removeprefix("layer")) + 1 + CELL_INPUTS.index(which)
+        source = choices.spiking.get(sources[number])
+        if source is not None:
+            assert isinstance(readout, Readout)
+            marks.append((readout, "spiking", source))
+
+
+def _mark_cell(cell: RelaxedCell, choices: Choices, marks: Marks) -> None:
+    place = cell.place.layer, cell.place.level
+    stage = f"layer{cell.place.layer}"
+    marks.append((cell, "gate", choices.reach[place]))
+    if choices.once:
+        marks.append((cell, "once", choices.once[stage]))
+    came_previous, came_before = choices.arrivals[place]
+    for source, came in zip(CELL_INPUTS, (came_before, came_previous), strict=True):
+        levels = cell.inputs[source]
+        assert isinstance(levels, nn.ModuleDict)
+        for level, fan in levels.items():
+            marks.append((fan, "gate", came[int(level)]))
+            _mark_fan(fan, source, choices, marks)
+    for source, fan in cell.fans.items():
+        _mark_fan(fan, source, choices, marks)
+    _mark_neurons(cell, choices.spiking.get(stage), marks)
+
+
+def _mark_fan(fan: nn.Module, source: str, choices: Choices, marks: Marks) -> None:
+    assert isinstance(fan, Fan)
+    for node, mixed in fan.nodes.items():
+        assert isinstance(mixed, MixedOp)
+        marks.append((mixed, "gate", choices.edges[int(node), source]))
+        shares = choices.ops[int(node), source].unbind()
+        for op, share in zip(mixed.ops.values(), shares, strict=True):
+            marks.append((op, "gate", share))
+
+
+def _mark_fire(fire: RelaxedFire, marks: Marks) -> None:
+    choices = fire.architecture.now
+    if choices.once:
+        marks.append((fire, "once", choices.once[fire.stage]))
+    _mark_neurons(fire, choices.spiking.get(fire.stage), marks)
+    last = fire.architecture.space.layers - 1
+    for edge in fire.edges:
+        if isinstance(edge, LevelExit):
+            for level, layer in edge.levels.items():
+                marks.append((layer, "gate", choices.reach[last, int(level)]))
+
+
+def _mark_neurons(module: nn.Module, spiking: Tensor | None, marks: Marks) -> None:
+    for neuron in module.modules():
+        if isinstance(neuron, HybridNeuron) and spiking is not None:
+            marks.append((neuron, "spiking", spiking))
