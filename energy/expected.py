@@ -8,13 +8,17 @@ spiking or analog with which probability it spikes:
   expected energy of the decoded network, whatever depends on what.
 * ``spiking``: likewise, on a module that declares ``emits_spikes``. While it lies between 0 and 1
   the output is a mixture, so the module also keeps ``firing_rate``, the share of its spikes.
+  Modules that are decided together show one tensor, which then counts once.
+* ``once``: likewise, the probability that a module runs once, on the mean over time, instead of at
+  every time step. The relaxed network runs it at every step all the same.
 
 Counts come from runs of the relaxed network; between runs the expectation costs next to nothing. At
 a vertex, with all probabilities 0 or 1, it is the profiler's total of the decoded network on the
 same data.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -23,7 +27,7 @@ from torch import Tensor, nn
 from energy.counter import run_counted
 from energy.errors import EnergyError
 from energy.layers import LayerCounts
-from energy.profiling import inference_size
+from energy.profiling import inference_size, steps_of
 from energy.technology import technology as find_technology
 
 
@@ -36,6 +40,7 @@ class _Means:
     ac: float
     dense: float
     analog: float
+    steps: int
 
 
 class ExpectedEnergy:
@@ -80,7 +85,7 @@ class ExpectedEnergy:
             place = numbers.setdefault((layer.path, layer.kind), 0)
             numbers[layer.path, layer.kind] += 1
             key = layer.path, layer.kind, place
-            found = _means(layer, modules, samples)
+            found = _means(layer, modules, samples, steps)
             before = self._means.get(key)
             self._means[key] = found if before is None else self._blend(before, found)
 
@@ -97,15 +102,45 @@ class ExpectedEnergy:
         modules = dict(model.named_modules())
         total = torch.zeros((), dtype=torch.float64)
         for layer in self._means.values():
-            spikes = torch.ones((), dtype=torch.float64)
-            for source in layer.sources:
-                spikes = spikes * _probability(modules[source], "spiking", source)
+            spikes = _all_spike(layer.sources, modules)
             mac_pj = self.technology.need_mac_pj(layer.path or "the model")
             fired, analog = layer.ac * self.technology.ac_pj, layer.analog * mac_pj
             dense = layer.dense * mac_pj
             energy = analog + spikes * fired + (1.0 - spikes) * (dense - analog)
-            total = total + _there(layer.path, modules) * energy
+            once = _along(layer.path, modules, "once", 0.0)
+            share = 1.0 - once + once / layer.steps
+            total = total + _along(layer.path, modules, "gate", 1.0) * share * energy
         return total * 1e-9
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the running counts as JSON can hold them, to go on from."""
+        rows = [
+            {"kind": kind, "place": place, **asdict(means), "sources": list(means.sources)}
+            for (_, kind, place), means in self._means.items()
+        ]
+        return {"layers": rows}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from running counts.
+
+        Raises:
+            EnergyError: content that ``state_dict`` does not write.
+        """
+        try:
+            means = {
+                (row["path"], row["kind"], int(row["place"])): _Means(
+                    path=row["path"], sources=tuple(row["sources"]), ac=float(row["ac"]),
+                    dense=float(row["dense"]), analog=float(row["analog"]),
+                    steps=int(row["steps"]),
+                )
+                for row in state["layers"]
+            }  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise EnergyError(
+                f"Running counts have a list of layers, each with what state_dict() writes; got "
+                f"{type(state).__name__} without {error}. Measure again instead."
+            ) from error
+        self._means = means
 
     def _blend(self, old: _Means, new: _Means) -> _Means:
         keep = self.momentum
@@ -113,10 +148,10 @@ class ExpectedEnergy:
             name: keep * getattr(old, name) + (1 - keep) * getattr(new, name)
             for name in ("ac", "dense", "analog")
         }
-        return _Means(path=new.path, sources=new.sources, **mixed)
+        return _Means(path=new.path, sources=new.sources, steps=new.steps, **mixed)
 
 
-def _means(layer: LayerCounts, modules: dict[str, nn.Module], samples: int) -> _Means:
+def _means(layer: LayerCounts, modules: dict[str, nn.Module], samples: int, steps: int) -> _Means:
     """Return a layer's counts per inference; the accumulates of a mixture come from its rate."""
     ac = float(layer.ac)
     if layer.contradictions:
@@ -130,24 +165,34 @@ def _means(layer: LayerCounts, modules: dict[str, nn.Module], samples: int) -> _
         ac = sum(float(rate or 0.0) for rate in rates) / len(rates) * (layer.dense - layer.mac)
     return _Means(
         path=layer.path, sources=layer.sources, ac=ac / samples, dense=layer.dense / samples,
-        analog=layer.mac / samples,
+        analog=layer.mac / samples, steps=steps_of(layer, steps) or 1,
     )  # fmt: skip
 
 
-def _there(path: str, modules: dict[str, nn.Module]) -> Tensor:
-    """Return the probability that a module is there: the product of the gates on its path."""
-    present = _probability(modules[""], "gate", "the model")
+def _all_spike(sources: tuple[str, ...], modules: dict[str, nn.Module]) -> Tensor:
+    """Return the probability that all makers of an input spike; joint decisions count once."""
+    shown = {id(getattr(modules[s], "spiking", None)): s for s in sources}
+    spikes = torch.ones((), dtype=torch.float64)
+    for source in shown.values():
+        spikes = spikes * _probability(modules[source], "spiking", source, 1.0)
+    return spikes
+
+
+def _along(path: str, modules: dict[str, nn.Module], attribute: str, otherwise: float) -> Tensor:
+    """Return the product of an attribute over the modules on a path that have it."""
     parts = path.split(".") if path else []
-    for n in range(len(parts)):
-        name = ".".join(parts[: n + 1])
-        present = present * _probability(modules[name], "gate", name)
-    return present
+    names = [".".join(parts[:n]) for n in range(len(parts) + 1)]
+    shown = [name for name in names if getattr(modules[name], attribute, None) is not None]
+    product = torch.tensor(1.0 if shown else otherwise, dtype=torch.float64)
+    for name in shown:
+        product = product * _probability(modules[name], attribute, name or "the model", 1.0)
+    return product
 
 
-def _probability(module: nn.Module, attribute: str, name: str) -> Tensor:
+def _probability(module: nn.Module, attribute: str, name: str, otherwise: float) -> Tensor:
     value = getattr(module, attribute, None)
     if value is None:
-        return torch.ones((), dtype=torch.float64)
+        return torch.tensor(otherwise, dtype=torch.float64)
     found = torch.as_tensor(value, dtype=torch.float64)
     if found.numel() != 1 or not 0.0 <= float(found.detach()) <= 1.0:
         raise EnergyError(f"{name}.{attribute} is one probability in [0, 1], got {value!r}.")

@@ -1,5 +1,7 @@
 """Expected energy: exact at a vertex, linear and differentiable between, refusals."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -146,6 +148,29 @@ def test_counts_are_running_means():
         one.measure(relaxed, x)
     assert both[0] != both[1]
     assert float(one.expected_mj(relaxed)) == pytest.approx(0.75 * both[0] + 0.25 * both[1])
+
+
+def test_running_counts_go_on_from_their_state():
+    relaxed = Relaxed([0.2, 0.5, 0.3])
+    whole, first, second = (ExpectedEnergy(momentum=0.75) for _ in range(3))
+    first.measure(relaxed, X)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert float(second.expected_mj(relaxed)) == float(first.expected_mj(relaxed)) > 0
+    for meter, xs in ((whole, (X, 0.1 * X)), (second, (0.1 * X,))):
+        for x in xs:
+            meter.measure(relaxed, x)
+    assert second.state_dict() == whole.state_dict()
+    assert float(second.expected_mj(relaxed)) != float(first.expected_mj(relaxed))
+
+
+@pytest.mark.parametrize("state", [{}, {"layers": [{}]}, {"layers": 3}])
+def test_running_counts_that_are_none_are_refused(state):
+    meter = ExpectedEnergy()
+    meter.measure(Relaxed([0.0, 1.0, 0.0]), X)
+    before = meter.state_dict()
+    with pytest.raises(EnergyError, match="Measure again"):
+        meter.load_state_dict(state)
+    assert meter.state_dict() == before
 
 
 def test_refusals():

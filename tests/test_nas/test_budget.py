@@ -128,7 +128,8 @@ def test_it_goes_on_from_its_state():
     ("text", "limit", "unit"),
     [("5mJ", 5, "mJ"), ("5", 5, "mJ"), (" 0.8 GMAC", 0.8, "GMAC"), ("1.2M", 1.2, "Mparam"),
      ("800MMAC", 0.8, "GMAC"), ("250uJ", 0.25, "mJ"), ("250µJ", 0.25, "mJ"), ("1e-3J", 1, "mJ"),
-     ("300kparam", 0.3, "Mparam"), ("300k", 0.3, "Mparam"), ("5mj", 5, "mJ"), (".5gmac", 0.5, "GMAC")],
+     ("300kparam", 0.3, "Mparam"), ("300k", 0.3, "Mparam"), ("5mj", 5, "mJ"),
+     (".5gmac", 0.5, "GMAC")],
 )  # fmt: skip
 def test_budgets_are_read(text, limit, unit):
     budget = parse_budget(text)
