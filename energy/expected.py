@@ -155,8 +155,9 @@ def _means(layer: LayerCounts, modules: dict[str, nn.Module], samples: int, step
     """Return a layer's counts per inference; the accumulates of a mixture come from its rate."""
     ac = float(layer.ac)
     if layer.contradictions:
-        rates = [getattr(modules[source], "firing_rate", None) for source in layer.sources]
-        if None in rates:
+        open_ = [s for s in layer.sources if getattr(modules[s], "spiking", None) is not None]
+        rates = [getattr(modules[source], "firing_rate", None) for source in open_]
+        if None in rates or not rates:
             raise EnergyError(
                 f"The input of {layer.name} mixes spikes with analog values; its makers "
                 f"({', '.join(layer.sources)}) must keep the share of their spikes as firing_rate."

@@ -112,7 +112,8 @@ class CellPath(nn.Module):
         part: cell and path.
         inputs: channels of the input.
         channels: of a node at level 0 (the published "filter multiplier").
-        outputs: nodes concatenated at the end of a cell (the published "block multiplier").
+        outputs: last nodes concatenated at the end of a cell, all if there are fewer (the
+            published "block multiplier").
         once: stages that run once, on the mean over time (``stages_run_once``).
     """
 
@@ -128,6 +129,7 @@ class CellPath(nn.Module):
         self.path, self.dimension, self.once = part.path, part.dimension, once
         self.ops = [[edge.op for edge in node.edges] for node in part.nodes]
         before = previous = inputs
+        outputs = min(outputs, len(part.nodes))
         self.cells = nn.ModuleList()
         for layer, level in enumerate(part.path):
             width = channels * 2**level

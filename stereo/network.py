@@ -54,8 +54,10 @@ class FeatureNet(nn.Module):
         self.project = make.fire("end", [ConvNorm(2, width, out), self.cells.exit(out)])
         self.out_channels = out + inputs
 
-    def forward(self, x: Float[Tensor, "T B C H W"]) -> Float[Tensor, "T B F h w"]:
+    def forward(self, x: Float[Tensor, "T B C H W"]) -> Float[Tensor, "t B F h w"]:
         """Return learned spike maps and the pooled events themselves, at a third of the size.
+
+        There is one step in place of ``T`` where time has ended.
 
         Events that coincide in both views are evidence of their own: with them in the volume
         matching starts from block matching instead of from nothing.
@@ -78,8 +80,11 @@ class MatchingNet(nn.Module):
         self.fuse = make.fire("end", [ConvNorm(3, width, width), self.cells.exit(width)])
         self.score = nn.Conv3d(width, 1, 3, padding=1)
 
-    def forward(self, volume: Float[Tensor, "T B C D h w"]) -> Float[Tensor, "T B D h w"]:
-        """Return the score of every plane at every step; scores are membrane-like, not spikes."""
+    def forward(self, volume: Float[Tensor, "T B C D h w"]) -> Float[Tensor, "t B D h w"]:
+        """Return the score of every plane at every step; scores are membrane-like, not spikes.
+
+        There is one step where time has ended.
+        """
         enter = self.cells.enter
         fine = self.stem(enter("stem", volume))
         fused = self.fuse(enter("end", fine), enter("end", self.cells(fine)))

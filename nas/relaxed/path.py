@@ -156,6 +156,7 @@ class RelaxedPath(nn.Module):
         self.architecture = architecture
         self.space = space = architecture.space
         self.checkpoints = checkpoints
+        outputs = min(outputs, space.nodes)
 
         def width(layer: int, level: int) -> int:
             return inputs if layer < 0 else outputs * channels * 2**level

@@ -1,0 +1,122 @@
+"""Expected energy of relaxed networks, and the stereo network while it is searched."""
+
+import pytest
+import torch
+
+from energy import profile
+from energy.expected import ExpectedEnergy
+from nas.cell import CellPath
+from nas.decode import beliefs_of, decode
+from nas.genotype import Part
+from nas.relaxed.architecture import PartArchitecture, architectures, decide
+from nas.relaxed.gating import gated
+from nas.relaxed.inherit import inherit
+from nas.space import SPACES, PartSpace, SearchSpace
+from stereo.network import HybridStereo
+from stereo.presets import PRESETS
+from stereo.supernet import RelaxedStereo
+
+TINY = SearchSpace(
+    name="tiny",
+    parts={
+        "feature": PartSpace(dimension=2, layers=2, candidates=("skip", "conv3", "conv1"),
+                             nodes=2, levels=2, analog=True),
+        "matching": PartSpace(dimension=3, layers=2, candidates=("skip", "conv3"), nodes=2,
+                              levels=2, analog=True),
+    },
+)  # fmt: skip
+
+
+def events(seed=0, steps=2, channels=2):
+    generator = torch.Generator().manual_seed(seed)
+    size = steps, 1, channels, 24, 36
+    return [(torch.rand(size, generator=generator) < 0.3).float() for _ in range(2)]
+
+
+def pair(space=TINY, seed=0, spiking=None):
+    """Return a relaxed network at a vertex and the network built from its genotype."""
+    torch.manual_seed(seed)
+    config = PRESETS["tiny"]()
+    relaxed = RelaxedStereo(config, space)
+    beliefs = {}
+    for name, part in space.parts.items():
+        drawn = PartArchitecture(part)
+        for parameter in drawn.parameters():
+            parameter.data.normal_()
+        beliefs[name] = drawn.beliefs()
+    for stages, pattern in zip((b.spiking for b in beliefs.values()), spiking or (), strict=False):
+        for logit, spikes in zip(stages.values(), pattern, strict=True):
+            logit.data.fill_(1.0 if spikes else -1.0)
+    genotype = decode(space, beliefs, {})
+    left, right = events(channels=2 * config.encoding.bins)
+    relaxed.train()
+    for _ in range(3):  # so that norms know their statistics, and something fires
+        decide(relaxed)
+        relaxed(left, right)
+    built = HybridStereo(config, genotype)
+    inherit(relaxed.eval(), built.eval())
+    sure = beliefs_of(space, genotype)
+    for (_, architecture), name in zip(architectures(relaxed), space.parts, strict=True):
+        architecture.load(sure[name])
+    return relaxed, built, (left, right)
+
+
+PATTERNS = {
+    "spiking": ([1, 1, 1, 1], [1, 1, 1, 1]),
+    "analog": ([0, 0, 0, 0], [0, 0, 0, 0]),
+    "analog at the end": ([1, 1, 1, 1], [1, 1, 0, 0]),
+    "analog first": ([0, 0, 1, 1], [1, 1, 1, 1]),
+    "one spiking stage": ([0, 0, 0, 1], [0, 0, 0, 0]),
+    "drawn": None,
+}
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_at_a_vertex_outputs_and_energy_are_those_of_the_decoded_network(name):
+    relaxed, built, inputs = pair(seed=len(name), spiking=PATTERNS[name])
+    with torch.no_grad():
+        decide(relaxed)
+        torch.testing.assert_close(relaxed(*inputs), built(*inputs), rtol=0, atol=1e-4)
+    report = profile(built, *inputs)
+    assert report.total_mj > 0
+    expected = ExpectedEnergy(momentum=0.0)
+    with gated(relaxed):
+        expected.measure(relaxed, *inputs)
+        found = expected.expected_mj(relaxed)
+    assert found.item() == pytest.approx(report.total_mj, rel=1e-6)
+
+
+def test_expected_energy_has_a_gradient_to_every_decision():
+    torch.manual_seed(0)
+    relaxed = RelaxedStereo(PRESETS["tiny"](), TINY)
+    inputs = events(channels=2)
+    expected = ExpectedEnergy()
+    with gated(relaxed):
+        expected.measure(relaxed, *inputs)
+        expected.expected_mj(relaxed).backward()
+    for _, part in architectures(relaxed):
+        for name, parameter in part.named_parameters():
+            decided = parameter.numel() == 1 and not name.startswith("spiking")
+            kept = name.startswith("edges.0")  # two of two
+            assert decided or kept or float(parameter.grad.abs().sum()) > 0, name
+
+
+@pytest.mark.parametrize("name", ["spikedhs", "hybrid_stereo"])
+def test_the_spaces_for_stereo_build_and_run(name):
+    torch.manual_seed(0)
+    relaxed = RelaxedStereo(PRESETS["tiny"](), SPACES[name](), sampled=True).train()
+    decide(relaxed)
+    scores = relaxed.scores(*events(channels=2))
+    scores.square().mean().backward()
+    assert scores.shape[-2:] == (24, 36)
+    assert any(p.grad is not None for _, a in architectures(relaxed) for p in a.parameters())
+
+
+def test_the_published_path_is_one_of_the_space():
+    genotype = PRESETS["tiny"]().network.genotype
+    assert genotype == "spikedhs"
+    network = HybridStereo(PRESETS["tiny"]())
+    for name, part in network.genotype.parts.items():
+        assert isinstance(part, Part)
+        assert part.path in set(SPACES["spikedhs"]().parts[name].paths())
+    assert isinstance(network.features.cells, CellPath)
