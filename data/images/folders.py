@@ -205,8 +205,8 @@ def _images_of(folder: Path) -> _Found:
             names += [name] * len(images)
     if not files:
         raise RecordingError(
-            f"{folder} has no images in folders of classes. Expected <class>/<image>, ending in one "
-            f"of {' '.join(ENDINGS)}."
+            f"{folder} has no images in folders of classes. Expected <class>/<image>, ending in "
+            f"one of {' '.join(ENDINGS)}."
         )
     return _Found(files, names)
 
