@@ -10,7 +10,7 @@ import platform
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -22,19 +22,33 @@ import stereo
 from nas.fold import fold_norms
 from nas.genotype import Genotype
 from stereo.atomic import replacing, write_bytes, write_json
+from stereo.classifier import SpikingClassifier
+from stereo.classifier_config import ClassifierConfig
 from stereo.config import StereoConfig
 from stereo.errors import StereoError
 from stereo.network import HybridStereo
+from stereo.temperatures import with_temperatures
+
+Network = HybridStereo | SpikingClassifier
+Module = TypeVar("Module", bound=nn.Module)
 
 SHIPPED = Path(stereo.__file__).with_name("weights") / "small"
 
 
-def save_network(run: Path, network: HybridStereo, about: Mapping[str, Any]) -> None:
-    """Write weights, configuration, genotype and origin of a network into a run folder."""
+def save_network(run: Path, network: Network, about: Mapping[str, Any]) -> None:
+    """Write weights, configuration, genotype and origin of a network into a run folder.
+
+    Weights that only training needs stay out; temperatures that were searched are in the genotype.
+    """
     run.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    left_out = getattr(network, "training_only", ())
+    weights = {
+        name: value.contiguous()
+        for name, value in network.state_dict().items()
+        if not name.startswith(tuple(left_out))
+    }
     write_json(run / "config.json", network.config.to_dict())
-    network.genotype.save(run / "genotype.json")
+    with_temperatures(network.genotype, network).save(run / "genotype.json")
     versions = {
         "version": stereo.__version__,
         "torch": torch.__version__,
@@ -45,18 +59,18 @@ def save_network(run: Path, network: HybridStereo, about: Mapping[str, Any]) -> 
     write_bytes(run / "weights.safetensors", save_tensors(weights))
 
 
-def load_network(run: Path | None = None, *, fold: bool = True) -> HybridStereo:
-    """Return the network of a run folder, in eval mode.
+def load_run(run: Path, *, fold: bool = True) -> Network:
+    """Return the network of a run folder, whatever its task, in eval mode.
 
     Args:
-        run: the folder; None for the weights that come with the package.
+        run: the folder.
         fold: fold batch norms into their convolutions, as inference wants it.
 
     Raises:
         StereoError: files missing, damaged, or not belonging together.
         GenotypeError: the genotype is not valid.
     """
-    folder = SHIPPED if run is None else Path(run)
+    folder = Path(run)
     needed = ("weights.safetensors", "config.json", "genotype.json")
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
@@ -65,8 +79,8 @@ def load_network(run: Path | None = None, *, fold: bool = True) -> HybridStereo:
             "`stereo train --run DIR` wrote, or leave --run out for the shipped network."
         )
     try:
-        config = StereoConfig.from_dict(json.loads((folder / "config.json").read_text("utf-8")))
-        network = HybridStereo(config, Genotype.load(folder / "genotype.json"))
+        document = json.loads((folder / "config.json").read_text("utf-8"))
+        network = _build(document, Genotype.load(folder / "genotype.json"))
         network.load_state_dict(load_tensors((folder / "weights.safetensors").read_bytes()))
     except (SafetensorError, RuntimeError, json.JSONDecodeError) as error:
         raise StereoError(
@@ -76,7 +90,36 @@ def load_network(run: Path | None = None, *, fold: bool = True) -> HybridStereo:
     return channels_last(fold_norms(network) if fold else network)
 
 
-def channels_last(network: HybridStereo) -> HybridStereo:
+def load_network(run: Path | None = None, *, fold: bool = True) -> HybridStereo:
+    """Return the stereo network of a run folder, in eval mode.
+
+    Args:
+        run: the folder; None for the weights that come with the package.
+        fold: fold batch norms into their convolutions, as inference wants it.
+
+    Raises:
+        StereoError: files missing, damaged, not belonging together, or of another task.
+        GenotypeError: the genotype is not valid.
+    """
+    network = load_run(SHIPPED if run is None else run, fold=fold)
+    if not isinstance(network, HybridStereo):
+        raise StereoError(
+            f"{run} holds a network for the task {network.config.task}, which sees no depth; give "
+            "the run folder of a training for the task stereo."
+        )
+    return network
+
+
+def _build(document: Any, genotype: Genotype) -> Network:
+    """Return the network that a configuration describes, with fresh weights."""
+    if not isinstance(document, Mapping):
+        raise StereoError("The configuration is malformed: it is not a table of sections.")
+    if document.get("task", StereoConfig.task) == StereoConfig.task:
+        return HybridStereo(StereoConfig.from_dict(document), genotype)
+    return SpikingClassifier(ClassifierConfig.from_dict(document), genotype)
+
+
+def channels_last(network: Module) -> Module:
     """Lay convolution weights out with channels last, which suits the CPU kernels."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -2,15 +2,20 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import nas
 from data.encode import ENCODINGS
+from nas.dgs import DGS
 from nas.genotype import Genotype
 from stereo.cost_volume import VOLUMES
 from stereo.errors import StereoError
+
+OPTIMIZERS = ("adamw", "sgd")
+
+Config = TypeVar("Config", bound="Sections")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,57 +78,155 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Optimisation on generated scenes.
+class Optimization:
+    """What the training loop of every task needs to know.
 
     Attributes:
-        steps: optimiser steps.
-        batch: clips per step.
-        clips: number of different generated clips; step ``n`` draws from all of them.
-        learning_rate: peak of AdamW, cosine to zero after a linear warm-up.
+        steps: optimizer steps.
+        batch: samples per step, over all processes and accumulated parts together.
+        optimizer: "adamw" or "sgd".
+        learning_rate: peak; cosine to zero after a linear warm-up.
         warmup: steps of the warm-up.
-        weight_decay: of AdamW.
+        momentum: of SGD (Nesterov); AdamW has its own.
+        weight_decay: of either.
         clip_norm: largest gradient norm.
-        crop_height: rows of a training crop.
-        crop_width: columns of a training crop.
-        plane_weight: weight of the cross-entropy over disparity planes beside the smooth L1.
+        accumulate: parts that a batch is cut into, one forward and backward pass for each; batch
+            norms see one part at a time.
         rate_weight: weight of the mean firing rate, which pays for energy.
-        ema: decay of the averaged weights that are evaluated and shipped.
+        ema: decay of the averaged weights that are evaluated and shipped; 0 for no averaging.
+        dgs: whether surrogate temperatures are searched on the way, as section ``dgs`` says.
         checkpoint_every: steps between two saved states.
+        evaluate_every: steps between two evaluations, the best of which is kept; 0 for none.
         seed: of everything random.
     """
 
     steps: int = 2600
     batch: int = 1
-    clips: int = 600
+    optimizer: str = "adamw"
     learning_rate: float = 3e-3
     warmup: int = 100
+    momentum: float = 0.9
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
-    crop_height: int = 129
-    crop_width: int = 192
-    plane_weight: float = 1.0
+    accumulate: int = 1
     rate_weight: float = 0.2
     ema: float = 0.998
+    dgs: bool = False
     checkpoint_every: int = 100
+    evaluate_every: int = 0
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a training that cannot run."""
+        if min(self.steps, self.batch, self.accumulate, self.checkpoint_every) < 1:
+            raise StereoError(
+                "A training needs steps, batch, accumulate and checkpoint_every of at least 1, got "
+                f"{self.steps}, {self.batch}, {self.accumulate} and {self.checkpoint_every}."
+            )
+        if self.batch % self.accumulate:
+            raise StereoError(
+                f"train.accumulate cuts a batch into equal parts; {self.batch} samples do not make "
+                f"{self.accumulate}."
+            )
+        if self.optimizer not in OPTIMIZERS:
+            raise StereoError(
+                f"Unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}."
+            )
+        if not (self.learning_rate > 0 and self.clip_norm > 0):
+            raise StereoError("The learning rate and the largest gradient norm must be positive.")
+        if not (0 <= self.ema <= 1 and 0 <= self.momentum < 1):
+            raise StereoError(
+                "train.ema lies from 0 to 1 and train.momentum from 0 to below 1, got "
+                f"{self.ema} and {self.momentum}."
+            )
+        if min(self.warmup, self.weight_decay, self.rate_weight, self.evaluate_every) < 0:
+            raise StereoError(
+                "train.warmup, weight_decay, rate_weight and evaluate_every cannot be negative."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class StereoConfig:
+class TrainConfig(Optimization):
+    """Optimization on generated scenes.
+
+    Attributes:
+        clips: number of different generated clips; step ``n`` draws from all of them.
+        crop_height: rows of a training crop.
+        crop_width: columns of a training crop.
+        plane_weight: weight of the cross-entropy over disparity planes beside the smooth L1.
+        validation: generated windows that an evaluation takes, of clips never trained on.
+    """
+
+    clips: int = 600
+    crop_height: int = 129
+    crop_width: int = 192
+    plane_weight: float = 1.0
+    validation: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse a training that cannot run."""
+        super().__post_init__()
+        if min(self.clips, self.crop_height, self.crop_width, self.validation) < 1:
+            raise StereoError("A training needs clips, rows, columns and validation windows.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sections:
+    """What all configurations can do: each is a name and sections, which are dataclasses.
+
+    A subclass names its task in the class attribute ``task``, or has it as a field.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON document."""
+        return {"task": getattr(self, "task", ""), **asdict(self)}
+
+    def override(self: Config, assignments: Mapping[str, str]) -> Config:
+        """Return a copy with dotted fields replaced, such as ``{"train.steps": "100"}``.
+
+        Raises:
+            StereoError: no such field, or a value of the wrong type.
+        """
+        config: Any = self
+        for path, text in assignments.items():
+            section, _, name = path.partition(".")
+            group: Any = getattr(config, section, None) if name else None
+            names = [f.name for f in fields(group)] if is_dataclass(group) else []
+            if name not in names:
+                sections = (f.name for f in fields(self) if is_dataclass(getattr(self, f.name)))
+                known = ", ".join(f"{section}.{n}" for n in names) or ", ".join(
+                    f"{s}.*" for s in sections
+                )
+                raise StereoError(f"No configuration field {path!r}; known: {known}.")
+            value = _parse(group, name, text)
+            try:
+                changed = replace(group, **{name: value})
+            except ValueError as error:
+                raise StereoError(f"{path} cannot be {text}: {error}") from error
+            config = replace(config, **{section: changed})
+        overridden: Config = config
+        return overridden
+
+
+@dataclass(frozen=True, kw_only=True)
+class StereoConfig(Sections):
     """Everything that defines a network and its training.
 
     Attributes:
         name: of the preset it came from.
         encoding: events to tensors.
         network: widths.
-        train: optimisation.
+        train: optimization.
+        dgs: search of surrogate temperatures, where ``train.dgs`` asks for it.
     """
+
+    task: ClassVar[str] = "stereo"
 
     name: str
     encoding: EncodingConfig = field(default_factory=EncodingConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    dgs: DGS = field(default_factory=DGS)
 
     @property
     def window_us(self) -> int:
@@ -135,10 +238,6 @@ class StereoConfig:
         """Largest disparity searched, pixels."""
         return self.network.max_disparity
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON document."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "StereoConfig":
         """Build a configuration from its JSON document.
@@ -146,37 +245,37 @@ class StereoConfig:
         Raises:
             StereoError: unknown or missing keys.
         """
-        try:
-            return cls(
-                name=document["name"],
-                encoding=EncodingConfig(**document["encoding"]),
-                network=NetworkConfig(**document["network"]),
-                train=TrainConfig(**document["train"]),
-            )
-        except (KeyError, TypeError) as error:
-            raise StereoError(f"The configuration is malformed: {error}.") from error
+        return cls(**read_sections(cls, document))
 
-    def override(self, assignments: Mapping[str, str]) -> "StereoConfig":
-        """Return a copy with dotted fields replaced, such as ``{"train.steps": "100"}``.
 
-        Raises:
-            StereoError: no such field, or a value of the wrong type.
-        """
-        config: Any = self
-        for path, text in assignments.items():
-            section, _, name = path.partition(".")
-            group: Any = getattr(config, section, None) if name else None
-            names = [f.name for f in fields(group)] if group is not None else []
-            if name not in names:
-                known = (
-                    ", ".join(f"{section}.{n}" for n in names) or "encoding.*, network.*, train.*"
-                )
-                raise StereoError(f"No configuration field {path!r}; known: {known}.")
-            config = replace(
-                config, **{section: replace(group, **{name: _parse(group, name, text)})}
-            )
-        overridden: StereoConfig = config
-        return overridden
+def read_sections(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a configuration from its JSON document.
+
+    Sections are dataclasses; one that the document does not have keeps its defaults, so that
+    configurations written before it existed can be read.
+
+    Raises:
+        StereoError: unknown or missing keys, or values that a section refuses.
+    """
+    found: dict[str, Any] = {}
+    try:
+        for f in fields(kind):
+            section = f.default_factory if is_dataclass(f.default_factory) else None
+            if section is None:
+                found[f.name] = document[f.name]
+            elif f.name in document:
+                found[f.name] = section(**_tuples(document[f.name]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StereoError(f"The configuration is malformed: {error}.") from error
+    unknown = set(document) - {f.name for f in fields(kind)} - {"task"}
+    if unknown:
+        raise StereoError(f"The configuration is malformed: unknown {sorted(unknown)}.")
+    return found
+
+
+def _tuples(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section with tuples for JSON's lists."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
 
 
 def _parse(group: Any, name: str, text: str) -> Any:
@@ -186,8 +285,10 @@ def _parse(group: Any, name: str, text: str) -> Any:
         value = text if kind is str else json.loads(text)
     except json.JSONDecodeError as error:
         raise StereoError(f"{name} must be of type {kind.__name__}, got {text!r}.") from error
-    if kind is float and isinstance(value, int):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if kind is tuple and isinstance(value, list):
+        value = tuple(value)
     if type(value) is not kind:
         raise StereoError(f"{name} must be of type {kind.__name__}, got {text!r}.")
     return value

@@ -1,204 +1,191 @@
-"""The training loop: generated scenes in, a run folder out. Resumable at any step."""
+"""The training loop of every task: batches in, a run folder out. Resumable at any step."""
 
 import json
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from data.encode import ENCODINGS
-from data.generated import GeneratedWindows
-from data.sample import StereoBatch, collate
 from nas.rates import firing_rates, unhealthy
+from stereo.atomic import write_bytes
 from stereo.checkpoint import channels_last, load_state, save_network, save_state
-from stereo.config import StereoConfig
-from stereo.disparity import soft_argmax
+from stereo.devices import Device
 from stereo.errors import StereoError
-from stereo.losses import masked_mean, plane_cross_entropy, smooth_l1
-from stereo.network import STRIDE, HybridStereo
+from stereo.optimize import Training
+from stereo.tasks.task import Batch, Metrics, Task
+from stereo.temperatures import dgs_round
 
-Metrics = dict[str, float]
 Report = Callable[[int, Metrics], None]
 
 
 def train(
-    config: StereoConfig,
+    task: Task,
     run: Path,
     *,
-    cache: Path | None = None,
+    device: Device | None = None,
     resume: bool = True,
-    workers: int = 1,
     report: Report = lambda _step, _metrics: None,
 ) -> Metrics:
-    """Train a network on generated scenes.
+    """Train a network.
 
     Args:
-        config: network and training.
+        task: configuration and data.
         run: run folder; if it holds a state of the same configuration, training goes on there.
-        cache: folder that keeps simulated clips.
+            The network with the best evaluation is a run folder of its own in it, ``best``.
+        device: where; the CPU unless given.
         resume: False to refuse a folder that holds a state already.
-        workers: processes that prepare windows.
         report: called after every step with its metrics.
 
     Returns:
-        The metrics of the last step.
+        The best evaluation; without any, the metrics of the last step.
 
     Raises:
-        StereoError: the run folder belongs to another configuration.
+        StereoError: the run folder belongs to another training, or the loss is not finite.
     """
-    setting = config.train
+    device = device or Device("cpu")
+    setting = task.config.train
     torch.manual_seed(setting.seed)
-    network = channels_last(HybridStereo(config))
-    smooth = get_ema_multi_avg_fn(setting.ema)  # type: ignore[no-untyped-call]
-    average = AveragedModel(network, multi_avg_fn=smooth, use_buffers=True)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=setting.learning_rate, weight_decay=setting.weight_decay
-    )
-    first = _restore(config, run, resume, network, average, optimizer)
+    network = channels_last(task.network())
+    device.place(network)
+    training = Training.start(network, setting)
+    first, best = _restore(task, run, training, resume=resume, cut=device.writes)
     metrics: Metrics = {}
-    for step, batch in _batches(config, cache, first, workers):
+    batches = task.batches(first, rank=device.rank, ranks=device.ranks)
+    for step, batch in enumerate(batches, start=first):
         began = time.perf_counter()
-        for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(config, step)
-        loss, metrics = _loss(network, batch, config)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), setting.clip_norm)
-        optimizer.step()
-        average.update_parameters(network)
-        metrics |= {"grad_norm": float(norm), "seconds": time.perf_counter() - began}
+        found = _temperatures(task, training, device, step)
+        metrics = _learn(task, training, device, batch)
+        metrics["grad_norm"] = training.step(step)
+        metrics = device.average_metrics(metrics)
         done = step + 1
-        if done % setting.checkpoint_every == 0 or done == setting.steps:
-            _save(config, run, done, network, average, optimizer)
-        _log(run, done, metrics)
-        report(done, metrics)
-    return metrics
+        if device.writes:
+            metrics |= {"seconds": time.perf_counter() - began}
+            evaluated, best = _evaluate(task, run, training, done, best)
+            if done % setting.checkpoint_every == 0 or done == setting.steps:
+                _save(task, run, training, done, best)
+            _log(run, done, metrics | evaluated, found)
+            report(done, metrics | evaluated)
+    device.barrier()
+    return best or metrics
 
 
-def _loss(
-    network: HybridStereo, batch: StereoBatch, config: StereoConfig
-) -> tuple[Tensor, Metrics]:
-    """Return the loss of a batch and what it is made of."""
-    valid = batch.valid & (batch.disparity <= config.max_disparity)
-    with firing_rates(network) as rates:
-        scores = network.scores(batch.left, batch.right)
-    disparity = soft_argmax(scores, STRIDE)
-    l1 = smooth_l1(disparity, batch.disparity, valid)
-    planes = plane_cross_entropy(scores, batch.disparity, valid, STRIDE)
-    rate = torch.stack(list(rates.values())).mean()
-    loss = l1 + config.train.plane_weight * planes + config.train.rate_weight * rate
-    if not bool(torch.isfinite(loss)):
-        raise StereoError(
-            "The loss is not finite; resume with a smaller train.learning_rate from the last state."
-        )
-    with torch.no_grad():
-        error = (disparity - batch.disparity).abs()
-        verdicts = unhealthy({name: float(value.detach()) for name, value in rates.items()})
-        return loss, {
-            "loss": float(loss),
-            "planes": float(planes),
-            "mae_px": float(masked_mean(error, valid)),
-            "one_pe_percent": 100.0 * float(masked_mean((error > 1).float(), valid)),
-            "firing_rate": float(rate),
+def _learn(task: Task, training: Training[Any], device: Device, batch: Batch) -> Metrics:
+    """Leave the gradients of a batch in the network; return what its loss is made of."""
+    setting, network = training.setting, training.network
+    training.optimizer.zero_grad(set_to_none=True)
+    sums: Metrics = {}
+    for piece in task.pieces(device.move(batch), setting.accumulate):
+        with device.autocast(), firing_rates(network) as rates:
+            loss, metrics = task.loss(network, piece)
+        fired = torch.stack([rate.float() for rate in rates.values()] or [torch.zeros(())])
+        loss = loss + setting.rate_weight * fired.mean()
+        if not bool(torch.isfinite(loss)):
+            raise StereoError(
+                "The loss is not finite; resume with a smaller train.learning_rate from the last "
+                "state."
+            )
+        (loss / setting.accumulate if setting.accumulate > 1 else loss).backward()  # type: ignore[no-untyped-call]
+        verdicts = unhealthy(dict(zip(rates, fired.tolist(), strict=False)))
+        metrics = {
+            "loss": float(loss.detach()),
+            **metrics,
+            "firing_rate": float(fired.detach().mean()),
             "dead_layers": float(sum(verdict == "dead" for verdict in verdicts.values())),
             "saturated_layers": float(sum(v == "saturated" for v in verdicts.values())),
         }
+        for name, value in metrics.items():
+            sums[name] = sums.get(name, 0.0) + value / setting.accumulate
+    device.average_gradients(network.parameters())
+    return sums
 
 
-def _batches(
-    config: StereoConfig, cache: Path | None, first: int, workers: int
-) -> Iterator[tuple[int, StereoBatch]]:
-    """Yield ``(step, batch)`` from step ``first`` on; what a step sees depends on its number."""
-    setting = config.train
-    windows = GeneratedWindows(
-        encoding=ENCODINGS[config.encoding.name](bins=config.encoding.bins),
-        steps=config.encoding.steps,
-        window_us=config.window_us,
-        width=setting.crop_width,
-        height=setting.crop_height,
-        clips=setting.clips,
-        length=setting.steps * setting.batch,
-        seed=setting.seed,
-        cache=cache,
+def _temperatures(
+    task: Task, training: Training[Any], device: Device, step: int
+) -> dict[str, float]:
+    """Search the surrogate temperatures if it is time to; return those found, by neuron."""
+    dgs = task.config.dgs
+    if not (training.setting.dgs and dgs.due(step)):
+        return {}
+    halves = (
+        (device.move(one), device.move(other))
+        for one, other in task.halves(step, rank=device.rank, ranks=device.ranks)
     )
-    loader = torch.utils.data.DataLoader(
-        windows,
-        batch_size=setting.batch,
-        sampler=range(first * setting.batch, len(windows)),
-        num_workers=workers,
-        collate_fn=collate,
-        multiprocessing_context="spawn" if workers else None,
-        persistent_workers=False,
+    found = dgs_round(
+        training.network, training.averaged, lambda n, b: task.loss(n, b)[0], halves, dgs
     )
-    return enumerate(loader, start=first)
+    return {name: choice.after for name, choice in found.items()}
 
 
-def _learning_rate(config: StereoConfig, step: int) -> float:
-    """Linear warm-up, then half a cosine down to zero."""
-    setting = config.train
-    warm = min(1.0, (step + 1) / max(1, setting.warmup))
-    return setting.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / setting.steps))
+def _evaluate(
+    task: Task, run: Path, training: Training[Any], step: int, best: Metrics
+) -> tuple[Metrics, Metrics]:
+    """Evaluate if it is time to; return the metrics by part and name, and the best so far."""
+    setting = training.setting
+    if not setting.evaluate_every or (step % setting.evaluate_every and step != setting.steps):
+        return {}, best
+    averaged = training.averaged.eval()
+    found = task.evaluate(averaged, task.parts[0])
+    averaged.train()
+    name, more_is_better = task.judged
+    sign = 1 if more_is_better else -1
+    if not best or sign * found.metrics[name] > sign * best[name]:
+        best = {"step": float(step), **found.metrics}
+        about = {"step": step, "seed": setting.seed, "part": found.part, **found.metrics}
+        save_network(run / "best", averaged, about)
+    return {f"{found.part}_{key}": value for key, value in found.metrics.items()}, best
 
 
-def _save(
-    config: StereoConfig,
-    run: Path,
-    step: int,
-    network: HybridStereo,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-) -> None:
+def _save(task: Task, run: Path, training: Training[Any], step: int, best: Metrics) -> None:
     """Write the averaged network and the state to resume from."""
-    averaged = average.module
-    if not isinstance(averaged, HybridStereo):
-        raise TypeError(f"Expected the averaged network, got {type(averaged)}.")
-    save_network(run, averaged, {"step": step, "seed": config.train.seed})
-    state = {
-        "step": step,
-        "config": json.dumps(config.to_dict(), sort_keys=True),
-        "network": network.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
+    save_network(run, training.averaged, {"step": step, "seed": training.setting.seed})
+    origin = {"step": step, "best": best, **_origin(task, training)}
+    save_state(run, origin | training.state())
+
+
+def _origin(task: Task, training: Training[Any]) -> dict[str, str]:
+    """Return what a training is known by: its configuration and what it began with."""
+    return {
+        "config": json.dumps(task.config.to_dict(), sort_keys=True),
+        "genotype": json.dumps(training.network.genotype.to_dict(), sort_keys=True),
     }
-    save_state(run, state)
 
 
 def _restore(
-    config: StereoConfig,
-    run: Path,
-    resume: bool,
-    network: HybridStereo,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-) -> int:
-    """Load the last state if there is one; return the step to go on with."""
+    task: Task, run: Path, training: Training[Any], *, resume: bool, cut: bool
+) -> tuple[int, Metrics]:
+    """Load the last state if there is one; return the step to go on with, and the best so far."""
     state = load_state(run)
     if state is None:
-        return 0
+        return 0, {}
     if not resume:
         raise StereoError(f"{run} already holds a training; choose another --run or resume it.")
-    if state["config"] != json.dumps(config.to_dict(), sort_keys=True):
+    if any(state.get(name) != value for name, value in _origin(task, training).items()):
         raise StereoError(
-            f"{run} holds a training with another configuration (see its config.json); give the "
-            "same options to resume it, or choose another --run."
+            f"{run} holds a training with another configuration (see its config.json) or genotype; "
+            "give the same options to resume it, or choose another --run."
         )
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
-    _truncate_log(run, int(state["step"]))
-    return int(state["step"])
+    training.restore(state)
+    if cut:
+        _truncate_log(run, int(state["step"]))
+    return int(state["step"]), dict(state["best"])
 
 
-def _log(run: Path, step: int, metrics: Mapping[str, float]) -> None:
+def _log(
+    run: Path, step: int, metrics: Mapping[str, float], temperatures: Mapping[str, float]
+) -> None:
     """Append one line to ``metrics.jsonl``."""
     run.mkdir(parents=True, exist_ok=True)
-    rounded = {name: float(f"{value:.6g}") for name, value in metrics.items()}
+    line: dict[str, Any] = {name: _short(value) for name, value in metrics.items()}
+    if temperatures:
+        line["temperatures"] = {name: _short(value) for name, value in temperatures.items()}
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": step, **rounded}) + "\n")
+        file.write(json.dumps({"step": step, **line}) + "\n")
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def _truncate_log(run: Path, step: int) -> None:
@@ -206,4 +193,4 @@ def _truncate_log(run: Path, step: int) -> None:
     path = run / "metrics.jsonl"
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines()
-        path.write_text("".join(line + "\n" for line in lines[:step]), encoding="utf-8")
+        write_bytes(path, "".join(line + "\n" for line in lines[:step]).encode())

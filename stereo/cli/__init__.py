@@ -10,6 +10,7 @@ import typer
 
 from stereo import __version__
 from stereo.cli.energy import energy
+from stereo.cli.eval import evaluate
 from stereo.cli.infer import infer
 from stereo.cli.inspect import inspect
 from stereo.cli.presets import presets
@@ -26,6 +27,7 @@ app = typer.Typer(
 
 for command in (infer, inspect, simulate, train, presets):
     app.command()(command)
+app.command("eval")(evaluate)
 app.add_typer(energy, name="energy")
 
 

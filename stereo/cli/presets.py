@@ -7,6 +7,7 @@ import typer
 from stereo.cli.errors import guarded
 
 if TYPE_CHECKING:
+    from stereo.classifier_config import ClassifierConfig
     from stereo.config import StereoConfig
 
 
@@ -19,12 +20,14 @@ def presets(
 ) -> None:
     """List the presets, or print one with everything in it."""
     from stereo.cli.console import print_json, result_console
-    from stereo.presets import PRESETS
+    from stereo.tasks import ALL_PRESETS
 
     if name is not None:
         print_json(find(name).to_dict())
         return
-    summaries = {key: (PRESETS[key].__doc__ or "").split("\n")[0] for key in sorted(PRESETS)}
+    summaries = {
+        key: (ALL_PRESETS[key].__doc__ or "").split("\n")[0] for key in sorted(ALL_PRESETS)
+    }
     if as_json:
         print_json(summaries)
         return
@@ -32,15 +35,16 @@ def presets(
         result_console().print(f"{key}: {summary}", markup=False)
 
 
-def find(name: str) -> "StereoConfig":
+def find(name: str) -> "StereoConfig | ClassifierConfig":
     """Return the configuration of a preset.
 
     Raises:
         StereoError: there is no preset of that name.
     """
     from stereo.errors import StereoError
-    from stereo.presets import PRESETS
+    from stereo.tasks import ALL_PRESETS
 
-    if name not in PRESETS:
-        raise StereoError(f"There is no preset {name!r}; known: {', '.join(sorted(PRESETS))}.")
-    return PRESETS[name]()
+    if name not in ALL_PRESETS:
+        raise StereoError(f"There is no preset {name!r}; known: {', '.join(sorted(ALL_PRESETS))}.")
+    found: StereoConfig | ClassifierConfig = ALL_PRESETS[name]()
+    return found

@@ -1,4 +1,4 @@
-"""``stereo train``: train a network on generated scenes, resumable at any time."""
+"""``stereo train``: train a network for any task, resumable at any time."""
 
 import time
 from pathlib import Path
@@ -8,11 +8,34 @@ import typer
 
 from stereo.cli.errors import guarded
 
+Task = Annotated[
+    str,
+    typer.Option(help="stereo, cifar10, cifar100, imagenet, cifar10-dvs or dvs-gesture."),
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of the data set.", show_default="generated for stereo")
+]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder that keeps what is costly to make.", show_default="none")
+]
+DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Precision = Annotated[str, typer.Option(help="32-true or bf16-mixed.")]
+Workers = Annotated[int, typer.Option(help="Processes that prepare batches.", min=0)]
+
 
 @guarded
 def train(
     run: Annotated[Path, typer.Option(help="Run folder to write, or to go on with.")],
-    preset: Annotated[str, typer.Option(help="Configuration to start from.")] = "small",
+    task: Task = "stereo",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Configuration to start from.", show_default="that of the task"),
+    ] = None,
+    genotype: Annotated[
+        Path | None,
+        typer.Option(help="Genotype (JSON) to build.", show_default="that of the preset"),
+    ] = None,
+    data: Data = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="A.B=C", help="Change one field; may be given again."),
@@ -20,30 +43,42 @@ def train(
     resume: Annotated[
         bool, typer.Option(help="Go on where the run folder stopped, if it holds a training.")
     ] = True,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder that keeps simulated clips.", show_default="none")
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes that prepare windows.", min=0)] = 1,
+    cache: Cache = None,
+    workers: Workers = 1,
+    device: DeviceName = "cpu",
+    precision: Precision = "32-true",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Train a network on generated scenes; Ctrl-C and the same command again go on."""
+    """Train a network; Ctrl-C and the same command again go on.
+
+    Under torchrun the processes share every batch.
+    """
     from stereo.cli.console import print_json, progress, result_console
-    from stereo.cli.presets import find
+    from stereo.devices import Device
+    from stereo.tasks import bind_task, find_config
+    from stereo.tasks.task import Source
     from stereo.train import train as run_training
 
     began = time.perf_counter()
-    config = find(preset).override(_pairs(assignments or []))
+    changes = pairs(assignments or [])
+    if genotype is not None:
+        changes["network.genotype"] = str(genotype)
+    config = find_config(task, preset).override(changes)
+    bound = bind_task(config, Source(data=data, cache=cache, workers=workers))
+    place = Device(device, precision)
     with progress("Training", "steps") as advance:
         metrics = run_training(
-            config,
+            bound,
             run,
-            cache=cache,
+            device=place,
             resume=resume,
-            workers=workers,
             report=lambda step, _metrics: advance(step, config.train.steps),
         )
+    if not place.writes:
+        return
     document = {
         "run": str(run.absolute()),
+        "task": config.task,
         "steps": config.train.steps,
         "wall_s": time.perf_counter() - began,
         "best": metrics,
@@ -57,7 +92,7 @@ def train(
     console.print(f"Trained {config.train.steps} steps: {run}", markup=False, soft_wrap=True)
 
 
-def _pairs(assignments: list[str]) -> dict[str, str]:
+def pairs(assignments: list[str]) -> dict[str, str]:
     """Split ``a.b=c``.
 
     Raises:
@@ -65,10 +100,10 @@ def _pairs(assignments: list[str]) -> dict[str, str]:
     """
     from stereo.errors import StereoError
 
-    pairs = {}
+    found = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise StereoError(f"--set wants FIELD=VALUE such as train.steps=100, got {assignment}.")
-        pairs[name] = value
-    return pairs
+        found[name] = value
+    return found

@@ -14,7 +14,7 @@ from reference.commands import call, check_refusal
 from reference.recordings import write_npz
 
 from stereo import __version__
-from stereo.presets import PRESETS
+from stereo.tasks import ALL_PRESETS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "numba", "cv2", "h5py", "av", "numpy")
@@ -166,10 +166,10 @@ def test_simulate_json(tmp_path):
 
 def test_presets():
     listed = json.loads(call("presets", "--json").stdout)
-    assert set(listed) == set(PRESETS)
+    assert set(listed) == set(ALL_PRESETS)
     for name in listed:
         assert json.loads(call("presets", name).stdout) == json.loads(
-            json.dumps(PRESETS[name]().to_dict())
+            json.dumps(ALL_PRESETS[name]().to_dict())
         )
     check_refusal(call("presets", "huge"), "no preset 'huge'; known: .*tiny")
 

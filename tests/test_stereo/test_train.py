@@ -10,11 +10,18 @@ from stereo.checkpoint import load_network, save_network
 from stereo.errors import StereoError
 from stereo.network import HybridStereo
 from stereo.presets import PRESETS
+from stereo.tasks.stereo import StereoTask
+from stereo.tasks.task import Source
 from stereo.train import train
 
 
 class Killed(Exception):
     """Stands for the death of the process."""
+
+
+def task(config, folder=None):
+    clips = None if folder is None else folder / "clips"
+    return StereoTask(config, Source(cache=clips, workers=0))
 
 
 def lines(run):
@@ -25,16 +32,16 @@ def lines(run):
 def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path):
     config = PRESETS["tiny"]()
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(config, whole, cache=tmp_path / "clips", workers=0)
+    train(task(config, tmp_path), whole)
 
     def die(step, _metrics):
         if step == 3:  # one step after the last saved state
             raise Killed
 
     with pytest.raises(Killed):
-        train(config, broken, cache=tmp_path / "clips", workers=0, report=die)
+        train(task(config, tmp_path), broken, report=die)
     assert json.loads((broken / "about.json").read_text())["step"] == 2
-    train(config, broken, cache=tmp_path / "clips", workers=0)
+    train(task(config, tmp_path), broken)
     # The saved state is equal bit for bit; later sums inside the libraries may round differently.
     assert [row["step"] for row in lines(broken)] == [1, 2, 3, 4]
     for expected, got in zip(lines(whole), lines(broken), strict=True):
@@ -80,14 +87,14 @@ def test_run_folders_that_cannot_be_used(tmp_path):
 
 def test_another_configuration_or_an_unwanted_resume_is_refused(tmp_path):
     config = PRESETS["tiny"]().override({"train.steps": "2"})
-    train(config, tmp_path, workers=0)
+    train(task(config), tmp_path)
     with pytest.raises(StereoError, match="with another configuration"):
-        train(config.override({"train.seed": "2"}), tmp_path, workers=0)
+        train(task(config.override({"train.seed": "2"})), tmp_path)
     with pytest.raises(StereoError, match="already holds a training"):
-        train(config, tmp_path, workers=0, resume=False)
+        train(task(config), tmp_path, resume=False)
     (tmp_path / "state" / "latest.pt").write_bytes(b"no")
     with pytest.raises(StereoError, match="Cannot resume"):
-        train(config, tmp_path, workers=0)
+        train(task(config), tmp_path)
 
 
 def test_learning_lowers_the_loss(tmp_path):
@@ -95,6 +102,6 @@ def test_learning_lowers_the_loss(tmp_path):
     config = PRESETS["tiny"]().override(
         {"train.steps": "40", "train.clips": "1", "train.learning_rate": "0.01"}
     )
-    train(config, tmp_path / "run", cache=tmp_path / "clips", workers=0)
+    train(task(config, tmp_path), tmp_path / "run")
     loss = [row["planes"] for row in lines(tmp_path / "run")]
     assert sum(loss[-8:]) < 0.9 * sum(loss[:8])

@@ -1,0 +1,95 @@
+"""What every training moves its weights with: optimizer, schedule, and their running average."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from stereo.config import Optimization
+from stereo.errors import StereoError
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def make_optimizer(setting: Optimization, network: nn.Module) -> Optimizer:
+    """Return the optimizer that a configuration names, for all parameters of a network."""
+    named: dict[str, Any] = {"lr": setting.learning_rate, "weight_decay": setting.weight_decay}
+    if setting.optimizer == "adamw":
+        return AdamW(network.parameters(), **named)
+    nesterov = setting.momentum > 0
+    return SGD(network.parameters(), momentum=setting.momentum, nesterov=nesterov, **named)
+
+
+def learning_rate(setting: Optimization, step: int) -> float:
+    """Linear warm-up, then half a cosine down to zero."""
+    warm = min(1.0, (step + 1) / max(1, setting.warmup))
+    return setting.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / setting.steps))
+
+
+@dataclass
+class Training(Generic[Network]):
+    """A network in training: itself, its running average and its optimizer.
+
+    Attributes:
+        network: trained in place.
+        average: of its weights and statistics; ``average.module`` is what is evaluated and saved.
+        optimizer: of its parameters.
+        setting: how.
+    """
+
+    network: Network
+    average: AveragedModel
+    optimizer: Optimizer
+    setting: Optimization
+
+    @classmethod
+    def start(cls, network: Network, setting: Optimization) -> "Training[Network]":
+        """Begin with a network as it is."""
+        smooth = get_ema_multi_avg_fn(setting.ema)  # type: ignore[no-untyped-call]
+        average = AveragedModel(network, multi_avg_fn=smooth, use_buffers=True)
+        return cls(network, average, make_optimizer(setting, network), setting)
+
+    @property
+    def averaged(self) -> Network:
+        """The network with averaged weights."""
+        module = self.average.module
+        if not isinstance(module, type(self.network)):
+            raise TypeError(f"Expected the averaged network, got {type(module)}.")
+        return module
+
+    def step(self, step: int) -> float:
+        """Move the weights down the gradients that they hold; return the norm of these."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.setting, step)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.setting.clip_norm)
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        return float(norm)
+
+    def state(self) -> dict[str, Any]:
+        """Return what resuming needs."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state.
+
+        Raises:
+            StereoError: it is that of another network.
+        """
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise StereoError(
+                f"The saved state does not belong to this network: {error}"
+            ) from error
