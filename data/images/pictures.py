@@ -25,8 +25,8 @@ def decode_picture(content: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
         content: of the file, in any format that OpenCV knows; its name does not matter.
 
     Returns:
-        None if it cannot be decoded, or is a JPEG or PNG that ends early: OpenCV would decode the
-        beginning and leave the rest gray.
+        None if it cannot be decoded, or is a JPEG or PNG that ends early: not every release of
+        OpenCV refuses those, some leave the rest of the picture gray.
     """
     import cv2
 
@@ -106,7 +106,7 @@ def _ends_early(content: bytes) -> bool:
     """Return whether a JPEG or PNG lacks its end."""
     if content.startswith(JPEG):
         # In the pixels of a JPEG no such pair of bytes occurs; a thumbnail lies before the scan.
-        return content.rfind(JPEG_END) < content.rfind(JPEG_SCAN)
+        return content.rfind(JPEG_END) <= content.rfind(JPEG_SCAN)
     return content.startswith(PNG) and PNG_END not in content[-64:]
 
 

@@ -251,7 +251,7 @@ def test_damaged_recordings_are_refused_by_name(gestures, cifar, tmp_path):
     for content, words in (
         (good[:0], r"0.npy has 0 events in 0 microseconds"),
         (good[:1], "1 events in 0 microseconds, which cannot be cut into 4"),
-        (good + (0, 100, 0, 0), r"events from y = 1\d\d to 2\d\d. The camera has pixels 0 to 127"),
+        (good - (0, -100, 0, 0), r"events from y = 1\d\d to 2\d\d. The camera has pixels 0 to 127"),
         (good - (100, 0, 0, 0), "events from x = -"),
         (good[:, :3], "cannot be read"),
         (np.array([{}]), r"cannot be read \(Object arrays cannot be loaded"),

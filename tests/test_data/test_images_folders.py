@@ -165,6 +165,16 @@ def test_files_that_cannot_be_decoded_are_refused_by_name(tmp_path):
         folder[0]
 
 
+def test_images_that_end_early_are_refused_even_if_opencv_fills_them_up(monkeypatch):
+    picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    files = [cv2.imencode(ending, picture)[1].tobytes() for ending in (".jpg", ".png", ".bmp")]
+    monkeypatch.setattr(cv2, "imdecode", lambda content, flags: picture.copy())
+    for whole in files:
+        assert decode_picture(whole) is not None
+    for whole in files[:2]:
+        assert all(decode_picture(whole[:end]) is None for end in range(10, len(whole) - 8, 50))
+
+
 def test_the_next_image_can_take_their_place_and_they_are_counted(tmp_path):
     folder = damaged_folder(tmp_path, replace_unreadable=True)
     found = [(color_of(pixels), label) for pixels, label in map(folder.__getitem__, range(6))]

@@ -86,6 +86,15 @@ def test_seeds_and_epochs_draw_anew(source):
     assert not equal(first_of(1, source, augment=PLAIN, order=order, seed=8), [first])
 
 
+def test_the_rectangles_of_images_in_folders_depend_on_seed_and_epoch(folder):
+    plain = ImageAugment(crop_padding=0, flip=False)
+    order = order_of(folder, batch=len(folder), shuffle=False)
+    first, second = first_of(2, folder, augment=plain, order=order)
+    other = first_of(1, folder, augment=plain, order=order, seed=8)[0]
+    for one, two in ((first, second), (first, other)):
+        assert all(not torch.equal(a, b) for a, b in zip(one[0], two[0]))
+
+
 def test_batches_hold_what_the_order_says():
     source = images()
     plain = ImageAugment(crop_padding=0, flip=False)
