@@ -6,13 +6,14 @@ chapter 17) in the ratio ``r = cost / limit``, so that nothing depends on units:
 
     force = max(0, m + p c),    m <- max(0, m + p / period * c),    c = clip(r - t, -slack, slack),
 
-and the loss of the architecture gets ``force * r`` besides, the force held constant. The clip is
-ours: a search that begins at several times its budget would otherwise be thrown far below it, and
-the second moments of Adam keep it there for a thousand steps. ``t`` lies in the middle of the band
-below the limit in which the decoded network shall land: if the loss asks for more than the budget,
-the search settles at ``t``, as ``m`` grows until both pull alike and ``p`` grows with the scale of
-the loss. It is an inequality: where the loss is lowest at a lower cost, ``m`` is 0 and nothing
-pushes upward, as spending is not a goal in itself.
+and the loss of the architecture gets ``force * r`` besides, the force held constant. ``t`` lies in
+the middle of the band below the limit in which the decoded network shall land: if the loss asks for
+more than the budget, the search settles at ``t``, as ``m`` grows until both pull alike and ``p``
+grows with the scale of the loss. It is an inequality: where the loss is lowest at a lower cost,
+``m`` is 0 and nothing pushes upward, as spending is not a goal in itself. The clip is ours: a
+search that begins at several times its budget would otherwise be thrown far below it, and the
+second moments of Adam keep it there for a thousand steps. (Considered and rejected: ``m`` at rest
+while the cost lies in the band. It swings between the ends of the band, and out of it.)
 """
 
 import math

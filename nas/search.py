@@ -141,7 +141,9 @@ class _Run:
         if budget is not None and cost is None:
             raise ValueError(f"To keep to {budget} the search needs the cost; give cost=.")
         self.model, self.extra, self.done, self.cost = model, extra, 0, cost
-        self.multiplier = None if budget is None else Multiplier(budget)
+        # A short search has to come below its budget before its choices harden.
+        period = max(4, min(20, (config.steps - config.warmup) // 25))
+        self.multiplier = None if budget is None else Multiplier(budget, period=period)
         self.rules = rules
         self._identity = config.identity() | {"budget": None if budget is None else str(budget)}
         moved = [p for p in others(model, architecture) if p.requires_grad]

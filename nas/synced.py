@@ -42,7 +42,7 @@ def average_gradients(gradients: Sequence[Tensor]) -> None:
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in own])
         distributed.all_reduce(flat)
         flat /= ranks
-        parts = flat.split([tensor.numel() for tensor in own])
+        parts = torch.split(flat, [tensor.numel() for tensor in own])
         for tensor, part in zip(own, parts, strict=True):
             tensor.detach().copy_(part.view(tensor.shape))
 
@@ -96,7 +96,9 @@ class _Synced(nn.modules.batchnorm._BatchNorm):
         if not by_batch or rank_and_ranks()[1] == 1:
             return super().forward(x)
         self._check_input_dim(x)  # type: ignore[no-untyped-call]
-        y, mean, variance, count = _Normalize.apply(x, self.weight, self.bias, self.eps)
+        y, mean, variance, count = _Normalize.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.bias, self.eps
+        )
         if self.training and self.track_running_stats:
             self._follow(mean, variance, count)
         return y  # type: ignore[no-any-return]

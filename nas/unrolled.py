@@ -98,8 +98,8 @@ def virtual_moves(optimizer: Optimizer, gradients: dict[int, Tensor]) -> dict[in
     if rule is None or options:
         raise ValueError(
             f"The second order knows the steps of SGD, Adam and AdamW, without maximize and "
-            f"amsgrad; got {type(optimizer).__name__}{options or ''}. Search in first order or with "
-            f"one of these."
+            f"amsgrad; got {type(optimizer).__name__}{options or ''}. Search in first order "
+            f"or with one of these."
         )
     moves, number = {}, 0
     for group in optimizer.param_groups:

@@ -9,11 +9,10 @@ from nas.search import search
 from nas.search_config import SearchConfig
 from nas.synced import average_gradients, is_writer, rank_and_ranks, share_state, synchronize_norms
 
+MOVING = {"lr": 0.1, "arch_lr": 0.05, "clip": 0.5}
 CONFIGS = {
-    "first": SearchConfig(steps=5, warmup=1, lr=0.1, arch_lr=0.05, clip=0.5),
-    "second": SearchConfig(
-        steps=4, lr=0.1, arch_lr=0.05, clip=0.5, second_order=True, accumulate=2
-    ),
+    "first": SearchConfig(steps=4, warmup=1, **MOVING),
+    "second": SearchConfig(steps=3, second_order=True, accumulate=2, **MOVING),
 }
 
 
