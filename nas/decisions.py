@@ -64,6 +64,8 @@ class PartDecisions:
     def __init__(self, space: PartSpace, beliefs: PartBeliefs) -> None:
         beliefs.check(space)
         self.space, self.beliefs = space, beliefs
+        self._plain, self._analog = Dynamics(neuron=space.neurons[0]), Dynamics(neuron=ANALOG)
+        self._made: dict[tuple[int, Wiring], Node] = {}
         self._strength = [_plain("edges", e).tolist() for e in beliefs.edges]
         self._wired: list[dict[tuple[int, ...], float]] = []
         for node, logits in enumerate(self._strength):
@@ -137,12 +139,8 @@ class PartDecisions:
 
     def part(self, choice: Choice) -> Part:
         """Return the part of the network that a choice stands for."""
-        plain = Dynamics(neuron=self.space.neurons[0])
-        analog = Dynamics(neuron=ANALOG)
-        nodes = tuple(
-            Node(neuron=plain.neuron, edges=self._edges(node, wiring))
-            for node, wiring in enumerate(choice.nodes)
-        )
+        plain, analog = self._plain, self._analog
+        nodes = tuple(self._node(node, wiring) for node, wiring in enumerate(choice.nodes))
         stem, *layers, end = choice.spiking
         fires = tuple(
             tuple(
@@ -157,6 +155,13 @@ class PartDecisions:
             dynamics=() if alike else fires,
             stem=None if stem else analog, end=None if end else analog,
         )  # fmt: skip
+
+    def _node(self, node: int, wiring: Wiring) -> Node:
+        key = node, wiring
+        if key not in self._made:
+            edges = self._edges(node, wiring)
+            self._made[key] = Node(neuron=self._plain.neuron, edges=edges)
+        return self._made[key]
 
     def _wirings(self, node: int) -> Iterator[tuple[float, Wiring]]:
         """Yield the wirings of a node that differ in effect, in descending order."""

@@ -8,7 +8,7 @@ paths in order without a detour. Of paths of equal weight the one with lower lev
 
 import heapq
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -19,7 +19,7 @@ Trellis = Sequence[Mapping[int, Mapping[int, float]]]
 """By layer, level before and level: the logarithm of a step's weight; absent if impossible."""
 
 
-def best_path(transitions: Sequence[Any], *, entry: int = ENTRY) -> tuple[int, ...]:
+def best_path(transitions: Iterable[Any], *, entry: int = ENTRY) -> tuple[int, ...]:
     """Return the levels, one per layer, of the path with the largest product of weights.
 
     Args:
@@ -35,7 +35,7 @@ def best_path(transitions: Sequence[Any], *, entry: int = ENTRY) -> tuple[int, .
 
 
 def k_best_paths(
-    transitions: Sequence[Any], k: int, *, entry: int = ENTRY
+    transitions: Iterable[Any], k: int, *, entry: int = ENTRY
 ) -> list[tuple[tuple[int, ...], float]]:
     """Return the ``k`` best paths with the logarithms of their weights, descending.
 
@@ -88,7 +88,7 @@ def _best_rest(trellis: Trellis) -> list[dict[int, float]]:
     return rest
 
 
-def _logarithms(transitions: Sequence[Any]) -> list[dict[int, dict[int, float]]]:
+def _logarithms(transitions: Iterable[Any]) -> list[dict[int, dict[int, float]]]:
     """Return matrices of weights as a trellis, checked."""
     plain = [m.tolist() if hasattr(m, "tolist") else m for m in transitions]
     if not plain:
