@@ -65,8 +65,7 @@ def search(
         loss: of the model and a batch.
         architecture: parameters of the model that are searched; all others are its weights.
         cost: expected cost at the present beliefs, differentiable, in the unit of the budget.
-        measure: refreshes the running counts that the cost is computed from; over several
-            processes from the same data in all of them.
+        measure: refreshes the counts behind the cost, from the same data in all processes.
         entropy: entropies of the choices in nats, by name.
         budget: what the cost should stay below; without one it is reported only.
         anneal: sets the softness of all choices.
@@ -81,21 +80,13 @@ def search(
         The history from the first step on.
 
     Raises:
-        ValueError: a budget without a cost, parameters that are not the model's, a state of
-            another search.
-        FloatingPointError: a loss, gradient or cost that is not finite; what it would have moved is
-            as before.
+        ValueError: a budget without cost, parameters not of the model, a state of another search.
+        FloatingPointError: a loss, gradient or cost that is not finite; it has moved nothing.
     """
-    rules = StepRules(
-        second_order=config.second_order, clip=config.clip, loss_scale=config.loss_scale,
-        precision=precision, reduce=reduce,
-    )  # fmt: skip
+    rules = _rules(config, precision, reduce)
     run = _Run(model, config, architecture, budget, cost, dict(extra or {}), rules)
     run.restore(state)
-    schedule = Annealing(
-        steps=config.steps - config.warmup, first=config.softness, last=config.softness_last,
-        entropy=config.entropy,
-    )  # fmt: skip
+    schedule = _annealing(config)
     anneal(schedule.softness(run.done - config.warmup - 1))
     with torch.random.fork_rng(_cuda_devices(model)):
         while run.done < config.steps:
@@ -109,14 +100,12 @@ def search(
                 anneal(schedule.softness(searching))
                 if measure is not None and searching % config.measure_every == 0:
                     measure()
-                row = run.step(
-                    _batches(training, step, config), _batches(held_out, step, config), loss,
-                    entropy, schedule.entropy_weight(searching),
-                ) | {"softness": schedule.softness(searching)}  # fmt: skip
+                data = _batches(training, step, config), _batches(held_out, step, config)
+                row = run.step(*data, loss, entropy, schedule.entropy_weight(searching))
+                row["softness"] = schedule.softness(searching)
             row |= {"lr": config.learning_rate(step), "seconds": time.perf_counter() - began}
             run.finish({"step": float(step), **row})
-            every = config.checkpoint_every or config.steps
-            if run.done == config.steps or run.done % every == 0:
+            if run.done == config.steps or run.done % (config.checkpoint_every or math.inf) == 0:
                 save(run.done, run.state())
             report(run.done, run.history.rows[-1])
     return run.history
@@ -245,6 +234,25 @@ class _Run:
                 f"The expected cost is {float(value)}: look at what measure() counted last."
             )
         return float(value)
+
+
+def _rules(
+    config: SearchConfig,
+    precision: Callable[[], AbstractContextManager[Any]],
+    reduce: Callable[[list[Tensor]], None] | None,
+) -> StepRules:
+    return StepRules(
+        second_order=config.second_order, clip=config.clip, loss_scale=config.loss_scale,
+        precision=precision, reduce=reduce,
+    )  # fmt: skip
+
+
+def _annealing(config: SearchConfig) -> Annealing:
+    """Return softness and weight of the entropy over the steps of the architecture."""
+    return Annealing(
+        steps=config.steps - config.warmup, first=config.softness, last=config.softness_last,
+        entropy=config.entropy,
+    )  # fmt: skip
 
 
 def _weights_optimizer(config: SearchConfig, weights: list[nn.Parameter]) -> Optimizer:

@@ -92,9 +92,8 @@ def virtual_moves(optimizer: Optimizer, gradients: dict[int, Tensor]) -> dict[in
         ValueError: another optimizer, or an option of it that is not known here.
     """
     rule = _sgd if isinstance(optimizer, SGD) else _adam if isinstance(optimizer, Adam) else None
-    options = {
-        name for g in optimizer.param_groups for name in ("maximize", "amsgrad") if g.get(name)
-    }
+    unknown = ("maximize", "amsgrad")
+    options = sorted({name for g in optimizer.param_groups for name in unknown if g.get(name)})
     if rule is None or options:
         raise ValueError(
             f"The second order knows the steps of SGD, Adam and AdamW, without maximize and "
