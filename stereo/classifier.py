@@ -11,12 +11,16 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nas.cell import CellPath, over_time
+from nas.cell import FixedPart, over_time, stages_run_once
 from nas.dims import ConvNorm
 from nas.genotype import Dynamics, Genotype
+from nas.relaxed.path import RelaxedPart
 from stereo.classifier_config import ClassifierConfig, ClassifierNetwork
 from stereo.config import load_genotype
 from stereo.errors import StereoError
+
+PartMaker = FixedPart | RelaxedPart
+"""Makes the layers of the part, as a genotype says or as they are searched."""
 
 
 class Stem(nn.Module):
@@ -24,10 +28,10 @@ class Stem(nn.Module):
 
     Args:
         config: number, strides and widths of the convolutions.
-        dynamics: how each of them fires.
+        make: makes what fires behind each of them.
     """
 
-    def __init__(self, config: ClassifierNetwork, dynamics: Dynamics) -> None:
+    def __init__(self, config: ClassifierNetwork, make: PartMaker) -> None:
         super().__init__()
         widths = config.stem_widths
         self.convolutions = nn.ModuleList(
@@ -36,7 +40,7 @@ class Stem(nn.Module):
                 (config.inputs, *widths), widths, config.stem_strides, strict=False
             )
         )
-        self.neurons = nn.ModuleList(dynamics.build(2) for _ in widths)
+        self.fires = nn.ModuleList(make.fire("stem", [nn.Identity()]) for _ in widths)
         self.steps = config.steps
         self.out_channels = widths[-1]
 
@@ -48,9 +52,9 @@ class Stem(nn.Module):
             current = current.expand(self.steps, *current.shape)
         else:
             current = over_time(first, x)
-        spikes: Tensor = self.neurons[0](current)
-        for convolution, neuron in zip(more, self.neurons[1:], strict=True):
-            spikes = neuron(over_time(convolution, spikes))
+        spikes: Tensor = self.fires[0](current)
+        for convolution, fire in zip(more, self.fires[1:], strict=True):
+            spikes = fire(over_time(convolution, spikes))
         return spikes
 
 
@@ -62,22 +66,24 @@ class Head(nn.Module):
     Args:
         inputs: channels.
         classes: scores.
-        dynamics: how the pool fires; None for plain averages.
+        make: makes what fires behind the pool; None for plain averages.
     """
 
-    def __init__(self, inputs: int, classes: int, dynamics: Dynamics | None) -> None:
+    def __init__(self, inputs: int, classes: int, make: PartMaker | None) -> None:
         super().__init__()
-        self.neuron = None if dynamics is None else dynamics.build(0)
+        self.fire = None if make is None else make.fire("end", [nn.Identity()])
         self.linear = nn.Linear(inputs, classes)
         self.norm = nn.BatchNorm1d(classes)
 
     def forward(self, spikes: Float[Tensor, "T B C h w"]) -> Float[Tensor, "B K"]:
         """Return the scores, averaged over time."""
-        pooled = over_time(lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1), spikes)
-        if self.neuron is None:
-            return self.norm(self.linear(pooled.mean(dim=0)))  # type: ignore[no-any-return]
-        fired = self.neuron(pooled)
-        return over_time(lambda x: self.norm(self.linear(x)), fired).mean(dim=0)
+        pooled = over_time(lambda x: F.adaptive_avg_pool2d(x, 1), spikes)
+        if self.fire is None:
+            return self._score(pooled.mean(dim=0))
+        return over_time(self._score, self.fire(pooled)).mean(dim=0)
+
+    def _score(self, pooled: Float[Tensor, "N C 1 1"]) -> Float[Tensor, "N K"]:
+        return self.norm(self.linear(pooled.flatten(1)))  # type: ignore[no-any-return]
 
 
 class AuxiliaryHead(nn.Module):
@@ -136,21 +142,28 @@ class SpikingClassifier(nn.Module):
         auxiliary: bool = False,
     ) -> None:
         super().__init__()
-        self.config = config
         self.genotype = genotype or load_genotype(config.network.genotype)
         if "feature" not in self.genotype.parts or self.genotype.parts["feature"].dimension != 2:
             raise StereoError(
                 "A classifier needs a genotype with a 2-D part 'feature'; this one has the parts "
                 f"{sorted(self.genotype.parts)}."
             )
-        part, setting = self.genotype.parts["feature"], config.network
-        (stem,), (end,) = part.stages["stem"], part.stages["end"]
+        part = self.genotype.parts["feature"]
+        once = stages_run_once({"feature": part})
+        self._build(config, FixedPart(part=part, once=once["feature"]))
+        if auxiliary and config.network.auxiliary >= 0:
+            (end,) = part.stages["end"]
+            self.auxiliary = self._auxiliary(end)
+
+    def _build(self, config: ClassifierConfig, make: PartMaker) -> None:
+        """Assemble the network from what makes its part."""
+        self.config = config
+        setting = config.network
         self.batch_dim = 1 if setting.frames else 0
-        self.stem = Stem(setting, stem)
-        self.cells = CellPath(part, self.stem.out_channels, setting.channels, setting.outputs)
-        pool = end if setting.pool == "spiking" else None
-        self.head = Head(self.cells.out_channels, setting.classes, pool)
-        self.auxiliary = self._auxiliary(end) if auxiliary and setting.auxiliary >= 0 else None
+        self.stem = Stem(setting, make)
+        self.cells = make.path(self.stem.out_channels, setting.channels, setting.outputs)
+        self.head = self._head(make if setting.pool == "spiking" else None)
+        self.auxiliary: AuxiliaryHead | None = None
 
     def forward(
         self, x: Float[Tensor, "B C H W"] | Float[Tensor, "T B C H W"]
@@ -158,7 +171,7 @@ class SpikingClassifier(nn.Module):
         """Return the score of every class, higher is likelier."""
         spikes = self.stem(x)
         spikes = self.cells(spikes)
-        scores: Tensor = self.head(spikes)
+        scores: Tensor = self.head(self.cells.enter("end", spikes))
         return scores
 
     def both(
@@ -171,8 +184,12 @@ class SpikingClassifier(nn.Module):
             scores = self(x)
         return scores, self.auxiliary(seen[-1])
 
+    def _head(self, pool: PartMaker | None) -> nn.Module:
+        """Return what reads the last cell."""
+        return Head(self.cells.out_channels, self.config.network.classes, pool)
+
     def _auxiliary(self, dynamics: Dynamics) -> AuxiliaryHead:
-        setting, path = self.config.network, self.cells.path
+        setting, path = self.config.network, self.genotype.parts["feature"].path
         if setting.auxiliary >= len(path):
             raise StereoError(
                 f"network.auxiliary is {setting.auxiliary}, but the genotype has {len(path)} "

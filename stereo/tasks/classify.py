@@ -9,17 +9,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data.images.order import BatchOrder, generator_for, halves
+from data.images.order import BatchOrder, halves
 from nas.genotype import Genotype
+from nas.space import SearchSpace
 from stereo.classifier import SpikingClassifier
 from stereo.classifier_config import ClassifierConfig
 from stereo.errors import StereoError
+from stereo.relaxed_classifier import RelaxedClassifier
 from stereo.tasks.task import Evaluation, Metrics, Progress, Source
 
 Scored = tuple[Tensor, Tensor]
 """Inputs, and a target ``[B, K]`` for each, which sums to one."""
 
 EVALUATION_BATCH = 100
+
+CHOICE = 32_452_843
+"""Sets the chance that splits and draws samples apart from that of everything else."""
 
 
 class ClassifierTask:
@@ -53,6 +58,14 @@ class ClassifierTask:
     def network(self, genotype: Genotype | None = None) -> nn.Module:
         """Return a fresh network to train, with its auxiliary head if it has one."""
         return SpikingClassifier(self.config, genotype, auxiliary=True)
+
+    def relaxed(
+        self, space: SearchSpace, *, sampled: bool, portion: int, checkpoints: bool
+    ) -> nn.Module:
+        """Return a fresh network with all that a space leaves open."""
+        return RelaxedClassifier(
+            self.config, space, sampled=sampled, portion=portion, checkpoints=checkpoints
+        )
 
     def batches(self, first: int = 0, *, rank: int = 0, ranks: int = 1) -> Iterator[Scored]:
         """Yield the training batches of the steps from ``first`` to the last."""
@@ -116,8 +129,7 @@ class ClassifierTask:
         chosen = self.samples(part)
         wanted = len(chosen) if samples is None else min(samples, len(chosen))
         if wanted < len(chosen):  # not the first ones: files are sorted by class
-            seed = self.config.train.seed
-            mixed = generator_for("split", seed, 1).permutation(len(chosen))
+            mixed = _chance(self.config.train.seed, 1).permutation(len(chosen))
             chosen = chosen.take(np.sort(mixed[:wanted]))
         device = next(network.parameters()).device
         confusion = np.zeros((self.config.network.classes,) * 2, np.int64)
@@ -169,7 +181,7 @@ class ClassifierTask:
             raise StereoError(
                 f"train.held_out is {held_out}, but there are only {len(found)} training samples."
             )
-        mixed = generator_for("split", self.config.train.seed).permutation(len(found))
+        mixed = _chance(self.config.train.seed, 0).permutation(len(found))
         chosen = mixed[:held_out] if part == "validation" else mixed[held_out:]
         return found.take(np.sort(chosen))
 
@@ -205,3 +217,7 @@ class ClassifierTask:
                 f"{self.config.network.classes} apart; give --set network.classes={len(classes)}."
             )
         return samples
+
+
+def _chance(seed: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng((seed, purpose, CHOICE))
