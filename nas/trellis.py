@@ -1,22 +1,27 @@
 """Paths through a trellis: the best one, the k best, and all of them in order.
 
 A path takes one step per layer; its weight is the product of the weights of its steps, such as
-transition probabilities. The best rest of a path from every place is found once, from the last
-layer to the first (Viterbi 1967, on logarithms); with it as the estimate a best-first search yields
-paths in order without a detour. Of paths of equal weight the one with lower levels comes first.
+transition probabilities, or the sum of their logarithms. The best rest of a path from every place
+is found once, from the last layer to the first (Viterbi 1967); with it as the estimate a best-first
+search yields paths in order without a detour. Of paths of equal weight the one with lower levels
+comes first; products are of fractions, so that rounding neither breaks a tie nor makes one.
 """
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import islice
 from typing import Any
 
 from nas.errors import GenotypeError
 from nas.space import ENTRY
 
-Trellis = Sequence[Mapping[int, Mapping[int, float]]]
-"""By layer, level before and level: the logarithm of a step's weight; absent if impossible."""
+Trellis = Sequence[Mapping[int, Mapping[int, Any]]]
+"""By layer, level before and level: the score of a step, a number; absent if impossible."""
+
+Combine = Callable[[Any, Any], Any]
 
 
 def best_path(transitions: Iterable[Any], *, entry: int = ENTRY) -> tuple[int, ...]:
@@ -49,46 +54,60 @@ def k_best_paths(
     """
     if k < 1:
         raise GenotypeError(f"Ask for one path or more, got k = {k}.")
-    found = islice(ranked_paths(_logarithms(transitions), entry), k)
-    paths = [(path, score) for score, path in found]
+    ranked = ranked_paths(_fractions(transitions), entry, combine=operator.mul, unit=Fraction(1))
+    # The logarithm of a fraction would be that of a float, which a long product falls below.
+    paths = [
+        (path, math.log(weight.numerator) - math.log(weight.denominator))
+        for weight, path in islice(ranked, k)
+    ]
     if not paths:
         raise GenotypeError(f"No path from level {entry} has a positive weight in every layer.")
     return paths
 
 
-def ranked_paths(trellis: Trellis, entry: int = ENTRY) -> Iterator[tuple[float, tuple[int, ...]]]:
-    """Yield all possible paths with the logarithms of their weights, descending."""
-    rest = _best_rest(trellis)
+def ranked_paths(
+    trellis: Trellis, entry: int = ENTRY, *, combine: Combine = operator.add, unit: Any = 0.0
+) -> Iterator[tuple[Any, tuple[int, ...]]]:
+    """Yield all possible paths with their scores, descending.
+
+    Args:
+        trellis: scores of steps.
+        entry: level before the first layer.
+        combine: of two scores, such as the sum of logarithms or the product of weights; a larger
+            score never makes a smaller one.
+        unit: score of no step.
+    """
+    rest = _best_rest(trellis, combine, unit)
     if entry not in rest[0]:
         return
-    heap: list[tuple[float, tuple[int, ...], float]] = [(-rest[0][entry], (), 0.0)]
+    heap: list[tuple[Any, tuple[int, ...], Any]] = [(-rest[0][entry], (), unit)]
     while heap:
         negative, path, walked = heapq.heappop(heap)
         layer = len(path)
         if layer == len(trellis):
             yield -negative, path
             continue
-        for level, weight in trellis[layer][path[-1] if path else entry].items():
+        for level, score in trellis[layer][path[-1] if path else entry].items():
             if level in rest[layer + 1]:
-                estimate = walked + (weight + rest[layer + 1][level])
-                heapq.heappush(heap, (-estimate, (*path, level), walked + weight))
+                estimate = combine(walked, combine(score, rest[layer + 1][level]))
+                heapq.heappush(heap, (-estimate, (*path, level), combine(walked, score)))
 
 
-def _best_rest(trellis: Trellis) -> list[dict[int, float]]:
-    """Return, before each layer and by level, the best sum from there to the end."""
+def _best_rest(trellis: Trellis, combine: Combine, unit: Any) -> list[dict[int, Any]]:
+    """Return, before each layer and by level, the best score from there to the end."""
     ends = {level for steps in trellis[-1].values() for level in steps} if trellis else {ENTRY}
-    rest = [dict.fromkeys(ends, 0.0)]
+    rest = [dict.fromkeys(ends, unit)]
     for layer in reversed(trellis):
         after, here = rest[0], {}
         for from_level, steps in layer.items():
-            ways = [weight + after[level] for level, weight in steps.items() if level in after]
+            ways = [combine(s, after[level]) for level, s in steps.items() if level in after]
             if ways:
                 here[from_level] = max(ways)
         rest.insert(0, here)
     return rest
 
 
-def _logarithms(transitions: Iterable[Any]) -> list[dict[int, dict[int, float]]]:
+def _fractions(transitions: Iterable[Any]) -> list[dict[int, dict[int, Fraction]]]:
     """Return matrices of weights as a trellis, checked."""
     plain = [m.tolist() if hasattr(m, "tolist") else m for m in transitions]
     if not plain:
@@ -106,7 +125,7 @@ def _logarithms(transitions: Iterable[Any]) -> list[dict[int, dict[int, float]]]
                 f"Weights of steps are finite and not negative; got {rows} in layer {number}."
             )
         trellis.append({
-            start: {end: math.log(w) for end, w in enumerate(row) if w > 0}
+            start: {end: Fraction(w) for end, w in enumerate(row) if w > 0}
             for start, row in enumerate(rows)
         })  # fmt: skip
     return trellis

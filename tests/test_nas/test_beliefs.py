@@ -77,7 +77,7 @@ def test_searched_neurons_need_dynamics_everywhere():
 # ---- edges, operations, stages
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=6), st.data())
 def test_gates_are_the_marginals_of_the_subsets(logits, data):
     k = data.draw(st.integers(1, len(logits)))

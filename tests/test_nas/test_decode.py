@@ -86,7 +86,7 @@ def random_beliefs(space, seed, scale=1.0):
 # ---- paths
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 4), st.booleans())
 def test_best_paths_equal_exhaustive_enumeration(seed, layers, levels, rounded):
     rng = np.random.default_rng(seed)
@@ -137,7 +137,7 @@ def test_a_long_trellis_is_decoded_at_once():
 # ---- genotypes in order
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_decodings_equal_exhaustive_enumeration(seed):
     beliefs = random_beliefs(SMALL, seed)
     expected = genotype_outcomes(SMALL, beliefs)
@@ -154,7 +154,7 @@ def test_decodings_equal_exhaustive_enumeration(seed):
     assert decode(SMALL, beliefs) == found[0][1]
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000), st.sampled_from([*SPACES, "neurons"]))
 def test_a_genotype_is_the_strongest_of_everything(seed, name):
     space = SPACES[name]() if name in SPACES else NEURONS
@@ -229,11 +229,11 @@ def price(genotype):
     for part in genotype.parts.values():
         cell = sum(cost[edge.op] for node in part.nodes for edge in node.edges)
         total += sum(cell * (1 + level) for level in part.path)
-        total += sum(3.0 for nodes in part.stages.values() for n in nodes if n.neuron == "relu")
+        total += 3.0 * (part.stem is not None) + 2.0 * (part.end is not None) + len(part.dynamics)
     return total
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_most_likely_that_fits_is_found(seed):
     beliefs = random_beliefs(SMALL, seed)
     every = [(score, price(genotype)) for score, genotype in genotype_outcomes(SMALL, beliefs)]
@@ -289,7 +289,7 @@ def test_what_cannot_fit_is_said_with_the_nearest():
 # ---- back to beliefs
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000), st.sampled_from([*SPACES, "neurons", "small"]))
 def test_beliefs_of_a_genotype_decode_to_it(seed, name):
     space = {"neurons": NEURONS, "small": SMALL}[name] if name not in SPACES else SPACES[name]()
