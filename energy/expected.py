@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from energy.counter import run_counted
 from energy.errors import EnergyError
 from energy.layers import LayerCounts
+from energy.probabilities import Layout, lay_out, shown_by
 from energy.profiling import inference_size, steps_of
 from energy.technology import technology as find_technology
 
@@ -60,6 +61,8 @@ class ExpectedEnergy:
         self.technology = find_technology(technology)
         self.momentum = momentum
         self._means: dict[tuple[str, str, int], _Means] = {}
+        self._wiring: object = None
+        self._layout: Layout
 
     def measure(
         self, model: nn.Module, *inputs: Any, samples: int | None = None, steps: int | None = None
@@ -97,20 +100,40 @@ class ExpectedEnergy:
         Raises:
             EnergyError: nothing was measured, or a probability outside [0, 1].
         """
+        share, spikes = self._shares(model)
+        mac_pj = [self.technology.need_mac_pj(m.path or "the model") for m in self._means.values()]
+        prices = torch.tensor(mac_pj, dtype=torch.float64)
+        fired = self._column("ac") * self.technology.ac_pj
+        analog, dense = self._column("analog") * prices, self._column("dense") * prices
+        energy = analog + spikes * fired + (1.0 - spikes) * (dense - analog)
+        return (share * energy).sum() * 1e-9
+
+    def expected_dense(self, model: nn.Module) -> Tensor:
+        """Return the expected synapses of a dense run of one inference, with gradients likewise.
+
+        Raises:
+            EnergyError: as ``expected_mj``.
+        """
+        share, _ = self._shares(model)
+        return (share * self._column("dense")).sum()
+
+    def _shares(self, model: nn.Module) -> tuple[Tensor, Tensor]:
+        """Return ``[L]``: how much of each layer is expected, and whether its input is spikes."""
         if not self._means:
             raise EnergyError("Nothing was measured yet: call measure(model, inputs) first.")
-        modules = dict(model.named_modules())
-        total = torch.zeros((), dtype=torch.float64)
-        for layer in self._means.values():
-            spikes = _all_spike(layer.sources, modules)
-            mac_pj = self.technology.need_mac_pj(layer.path or "the model")
-            fired, analog = layer.ac * self.technology.ac_pj, layer.analog * mac_pj
-            dense = layer.dense * mac_pj
-            energy = analog + spikes * fired + (1.0 - spikes) * (dense - analog)
-            once = _along(layer.path, modules, "once", 0.0)
-            share = 1.0 - once + once / layer.steps
-            total = total + _along(layer.path, modules, "gate", 1.0) * share * energy
-        return total * 1e-9
+        shown = shown_by(model)
+        layers = [(layer.path, layer.sources) for layer in self._means.values()]
+        wiring = (shown.names, shown.numbers, layers)
+        if wiring != self._wiring:
+            self._wiring, self._layout = wiring, lay_out(shown, layers)
+        layout = self._layout
+        once = layout.has_once * shown.values[layout.once].prod(1)
+        runs = 1.0 - once + once / self._column("steps")
+        return shown.values[layout.gates].prod(1) * runs, shown.values[layout.spiking].prod(1)
+
+    def _column(self, name: str) -> Tensor:
+        values = [float(getattr(layer, name)) for layer in self._means.values()]
+        return torch.tensor(values, dtype=torch.float64)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the running counts as JSON can hold them, to go on from."""
@@ -168,33 +191,3 @@ def _means(layer: LayerCounts, modules: dict[str, nn.Module], samples: int, step
         path=layer.path, sources=layer.sources, ac=ac / samples, dense=layer.dense / samples,
         analog=layer.mac / samples, steps=steps_of(layer, steps) or 1,
     )  # fmt: skip
-
-
-def _all_spike(sources: tuple[str, ...], modules: dict[str, nn.Module]) -> Tensor:
-    """Return the probability that all makers of an input spike; joint decisions count once."""
-    shown = {id(getattr(modules[s], "spiking", None)): s for s in sources}
-    spikes = torch.ones((), dtype=torch.float64)
-    for source in shown.values():
-        spikes = spikes * _probability(modules[source], "spiking", source, 1.0)
-    return spikes
-
-
-def _along(path: str, modules: dict[str, nn.Module], attribute: str, otherwise: float) -> Tensor:
-    """Return the product of an attribute over the modules on a path that have it."""
-    parts = path.split(".") if path else []
-    names = [".".join(parts[:n]) for n in range(len(parts) + 1)]
-    shown = [name for name in names if getattr(modules[name], attribute, None) is not None]
-    product = torch.tensor(1.0 if shown else otherwise, dtype=torch.float64)
-    for name in shown:
-        product = product * _probability(modules[name], attribute, name or "the model", 1.0)
-    return product
-
-
-def _probability(module: nn.Module, attribute: str, name: str, otherwise: float) -> Tensor:
-    value = getattr(module, attribute, None)
-    if value is None:
-        return torch.tensor(otherwise, dtype=torch.float64)
-    found = torch.as_tensor(value, dtype=torch.float64)
-    if found.numel() != 1 or not 0.0 <= float(found.detach()) <= 1.0:
-        raise EnergyError(f"{name}.{attribute} is one probability in [0, 1], got {value!r}.")
-    return found.reshape(())

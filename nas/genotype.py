@@ -95,19 +95,13 @@ class Dynamics:
         Raises:
             GenotypeError: a constant that the neuron does not have, or outside its range.
         """
-
-        def constant(value: Constant) -> float | Tensor:
-            if isinstance(value, float):
-                return value
-            return torch.tensor(value).reshape(-1, *(1 for _ in range(dimension)))
-
         try:
             params = LIFParams(
-                decay=constant(self.decay),
-                threshold=constant(self.threshold),
-                surrogate=Dspike(constant(self.temperature)),
+                decay=_over(self.decay, dimension),
+                threshold=_over(self.threshold, dimension),
+                surrogate=Dspike(_over(self.temperature, dimension)),
             )
-            more = {name: constant(value) for name, value in self.constants.items()}
+            more = {name: _over(value, dimension) for name, value in self.constants.items()}
             return NEURONS[self.neuron](params, **more)
         except (TypeError, ValueError) as error:
             raise GenotypeError(
@@ -276,6 +270,13 @@ class Genotype:
             for layer, own in enumerate(part.dynamics):
                 lines.append(f"  layer {layer}: " + ", ".join(_drawn(node) for node in own))
         return "\n".join(lines)
+
+
+def _over(value: Constant, dimension: int) -> float | Tensor:
+    """Return a constant as neurons take it: a number, or channels before so many axes."""
+    if isinstance(value, float):
+        return value
+    return torch.tensor(value).reshape(-1, *(1 for _ in range(dimension)))
 
 
 def _checked(name: str, value: Any) -> Constant:

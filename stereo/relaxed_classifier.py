@@ -1,35 +1,24 @@
 """The classifier while it is being searched."""
 
+import torch
 from torch import Tensor, nn
 
 from nas.relaxed.architecture import PartArchitecture
-from nas.relaxed.path import Ends, RelaxedPart, RelaxedPath
+from nas.relaxed.path import Ends, PerLevel, RelaxedPart, RelaxedPath
 from nas.space import SearchSpace
 from stereo.classifier import Head, PartMaker, SpikingClassifier
 from stereo.classifier_config import ClassifierConfig
 from stereo.errors import StereoError
 
 
-class LevelHeads(nn.Module):
-    """A head for every level at which a path can end; their scores are mixed.
-
-    Args:
-        widths: channels in, by level.
-        classes: scores.
-        make: makes what fires behind the pool; None for plain averages.
-    """
-
-    def __init__(self, widths: dict[int, int], classes: int, make: PartMaker | None) -> None:
-        super().__init__()
-        self.levels = nn.ModuleDict(
-            {str(level): Head(width, classes, make) for level, width in widths.items()}
-        )
+class LevelHeads(PerLevel):
+    """A head for every level at which a path can end; their scores are mixed."""
 
     def forward(self, ends: Ends) -> Tensor:
         """Return the scores ``[B, K]``."""
         shares = {level: share for level, share in ends.shares.items() if share.item() > 0}
         scores = [share * self.levels[str(n)](ends.values[n]) for n, share in shares.items()]
-        return sum(scores[1:], scores[0])
+        return torch.stack(scores).sum(0)
 
 
 class RelaxedClassifier(SpikingClassifier):
@@ -71,7 +60,7 @@ class RelaxedClassifier(SpikingClassifier):
     def _head(self, pool: PartMaker | None) -> nn.Module:
         """Return what reads the cells of the last layer."""
         assert isinstance(self.cells, RelaxedPath)
-        space = self.cells.space
-        last = space.layers - 1
-        widths = {p.level: self.cells.width(last, p.level) for p in space.places[-1]}
-        return LevelHeads(widths, self.config.network.classes, pool)
+        classes = self.config.network.classes
+        widths = self.cells.end_widths
+        heads = {level: Head(width, classes, pool) for level, width in widths.items()}
+        return LevelHeads(self.cells.architecture, heads)

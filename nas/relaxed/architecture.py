@@ -1,6 +1,6 @@
 """The architecture of one part as parameters, and what it says for one forward pass."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -63,17 +63,13 @@ class PartArchitecture(nn.Module):
         self.space = space
         self.sampled = sampled
         self.softness = 1.0
-
-        def logits(*shape: int) -> nn.Parameter:
-            return nn.Parameter(SPREAD * torch.randn(shape))
-
-        self.edges = nn.ParameterList(logits(len(space.sources(n))) for n in range(space.nodes))
-        self.ops = logits(len(space.pairs), len(space.candidates))
+        self.edges = nn.ParameterList(_logits(len(space.sources(n))) for n in range(space.nodes))
+        self.ops = _logits(len(space.pairs), len(space.candidates))
         self.steps = nn.ParameterDict(
-            {_name(step): logits(len(levels)) for step, levels in reachable(space).items()}
+            {_name(step): _logits(len(levels)) for step, levels in reachable(space).items()}
         )
         named = stages(space) if space.analog else ()
-        self.spiking = nn.ParameterDict({stage: logits() for stage in named})
+        self.spiking = nn.ParameterDict({stage: _logits() for stage in named})
         self._now: Choices | None = None
 
     @property
@@ -100,17 +96,18 @@ class PartArchitecture(nn.Module):
             dynamics=dynamics or {},
         )
 
-    def decide(self, after: Tensor | float = 1.0) -> Tensor:
+    def decide(self, after: Tensor | float = 1.0, *, sampled: bool | None = None) -> Tensor:
         """Set ``now`` for one forward pass.
 
         Args:
             after: the probability that all that follows the part is analog.
+            sampled: whether to draw; as the part was made, in training mode, unless given.
 
         Returns:
             The probability that the part and all that follows it is analog.
         """
         beliefs = self.beliefs()
-        if self.sampled and self.training:
+        if self.sampled and self.training if sampled is None else sampled:
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
             drawn = sample(self.space, beliefs, generator, self.softness)
         else:
@@ -160,11 +157,21 @@ def architectures(model: nn.Module) -> Iterator[tuple[str, PartArchitecture]]:
     yield from ((n, m) for n, m in model.named_modules() if isinstance(m, PartArchitecture))
 
 
-def decide(model: nn.Module) -> None:
-    """Set what one forward pass of a relaxed network multiplies with, in all its parts."""
+def decide(model: nn.Module, *, sampled: bool | None = None) -> None:
+    """Set what one forward pass of a relaxed network multiplies with, in all its parts.
+
+    Args:
+        model: relaxed network.
+        sampled: whether to draw; as the parts were made, in training mode, unless given.
+    """
+    decide_parts([part for _, part in architectures(model)], sampled=sampled)
+
+
+def decide_parts(parts: Sequence[PartArchitecture], *, sampled: bool | None = None) -> None:
+    """Do so for the parts of a network in the order in which they run."""
     after: Tensor | float = 1.0
-    for _, part in reversed(list(architectures(model))):
-        after = part.decide(after)
+    for part in reversed(parts):
+        after = part.decide(after, sampled=sampled)
 
 
 def _scaled(beliefs: PartBeliefs, by: float) -> PartBeliefs:
@@ -178,6 +185,10 @@ def _scaled(beliefs: PartBeliefs, by: float) -> PartBeliefs:
         steps={step: by * logits for step, logits in beliefs.steps.items()},
         spiking={stage: by * logit for stage, logit in beliefs.spiking.items()},
     )
+
+
+def _logits(*shape: int) -> nn.Parameter:
+    return nn.Parameter(SPREAD * torch.randn(shape))
 
 
 def _name(step: Step) -> str:

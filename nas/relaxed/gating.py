@@ -5,16 +5,18 @@
 instead of at every time step. All are tensors with gradients to the architecture.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
 from nas.genotype import CELL_INPUTS
-from nas.relaxed.architecture import Choices, architectures, decide
+from nas.relaxed.architecture import Choices, PartArchitecture, decide_parts
 from nas.relaxed.fan import Fan, MixedOp
 from nas.relaxed.hybrid import HybridNeuron, Readout
-from nas.relaxed.path import LevelExit, RelaxedCell, RelaxedFire, RelaxedPath
+from nas.relaxed.path import PerLevel, RelaxedCell, RelaxedFire, RelaxedPath
+from nas.temporal import SearchedNeuron
 
 Marks = list[tuple[nn.Module, str, Tensor]]
 """Modules, names of attributes and their values."""
@@ -30,21 +32,14 @@ def gated(model: nn.Module) -> Iterator[None]:
         model: relaxed network; its attribute ``behind`` names modules that run as often as the
             last stage.
     """
-    decide(model)
-    marks: Marks = []
-    for module in model.modules():
-        if isinstance(module, RelaxedPath):
-            _mark_path(module, marks)
-        elif isinstance(module, RelaxedFire):
-            _mark_fire(module, marks)
-    last = [part for _, part in architectures(model)][-1:]
-    for name in getattr(model, "behind", ()):
-        for once in (part.now.once["end"] for part in last if part.now.once):
-            marks.append((model.get_submodule(name), "once", once))
-    fans = [module for module in model.modules() if isinstance(module, Fan)]
+    modules = list(model.modules())  # once: a search space has thousands of them
+    parts = [module for module in modules if isinstance(module, PartArchitecture)]
+    decide_parts(parts, sampled=False)
+    marks = _marks(model, modules, parts)
+    fans = [module for module in modules if isinstance(module, Fan)]
     try:
         for module, attribute, value in marks:
-            setattr(module, attribute, value)
+            vars(module)[attribute] = value  # past nn.Module's own checks, which take their time
         for fan in fans:
             fan.together = False
         yield
@@ -52,7 +47,39 @@ def gated(model: nn.Module) -> Iterator[None]:
         for fan in fans:
             fan.together = True
         for module, attribute, _ in marks:
-            delattr(module, attribute)
+            del vars(module)[attribute]
+
+
+def _marks(
+    model: nn.Module, modules: Sequence[nn.Module], parts: Sequence[PartArchitecture]
+) -> Marks:
+    marks: Marks = []
+    for module in modules:
+        if isinstance(module, RelaxedPath):
+            _mark_path(module, marks)
+        elif isinstance(module, RelaxedFire):
+            _mark_fire(module, marks)
+        elif isinstance(module, PerLevel):
+            _mark_ends(module, marks)
+    for name in getattr(model, "behind", ()):
+        for once in (part.now.once["end"] for part in parts[-1:] if part.now.once):
+            marks.append((model.get_submodule(name), "once", once))
+    return marks
+
+
+def expected_parameters(model: nn.Module) -> Tensor:
+    """Return the expected number of weights of the decoded network; within ``gated``."""
+    total = torch.zeros((), dtype=torch.float64)
+    gates = {"": torch.ones((), dtype=torch.float64)}
+    for name, module in model.named_modules():
+        if name:
+            own = getattr(module, "gate", None)
+            outer = gates[name.rpartition(".")[0]]
+            gates[name] = outer if own is None else outer * own
+        searched = isinstance(module, PartArchitecture | nn.ParameterDict | nn.ParameterList)
+        if not searched and not isinstance(module, SearchedNeuron):
+            total = total + gates[name] * sum(p.numel() for p in module.parameters(recurse=False))
+    return total
 
 
 def _mark_path(path: RelaxedPath, marks: Marks) -> None:
@@ -88,7 +115,7 @@ def _mark_cell(cell: RelaxedCell, choices: Choices, marks: Marks) -> None:
             _mark_fan(fan, source, choices, marks)
     for source, fan in cell.fans.items():
         _mark_fan(fan, source, choices, marks)
-    _mark_neurons(cell, choices.spiking.get(stage), marks)
+    _mark_neurons(cell.neurons, choices.spiking.get(stage), marks)
 
 
 def _mark_fan(fan: nn.Module, source: str, choices: Choices, marks: Marks) -> None:
@@ -105,15 +132,18 @@ def _mark_fire(fire: RelaxedFire, marks: Marks) -> None:
     choices = fire.architecture.now
     if choices.once:
         marks.append((fire, "once", choices.once[fire.stage]))
-    _mark_neurons(fire, choices.spiking.get(fire.stage), marks)
-    last = fire.architecture.space.layers - 1
-    for edge in fire.edges:
-        if isinstance(edge, LevelExit):
-            for level, layer in edge.levels.items():
-                marks.append((layer, "gate", choices.reach[last, int(level)]))
+    _mark_neurons([fire.neuron], choices.spiking.get(fire.stage), marks)
 
 
-def _mark_neurons(module: nn.Module, spiking: Tensor | None, marks: Marks) -> None:
-    for neuron in module.modules():
+def _mark_ends(ends: PerLevel, marks: Marks) -> None:
+    last = ends.architecture.space.layers - 1
+    for level, module in ends.levels.items():
+        marks.append((module, "gate", ends.architecture.now.reach[last, int(level)]))
+
+
+def _mark_neurons(
+    neurons: Iterable[nn.Module], spiking: Tensor | None, marks: Marks
+) -> None:  # fmt: skip
+    for neuron in neurons:
         if isinstance(neuron, HybridNeuron) and spiking is not None:
             marks.append((neuron, "spiking", spiking))

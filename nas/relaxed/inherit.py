@@ -6,7 +6,7 @@ from nas.cell import Cell, CellPath, Fire
 from nas.errors import GenotypeError
 from nas.genotype import CELL_INPUTS
 from nas.relaxed.fan import Fan, MixedOp
-from nas.relaxed.path import LevelExit, RelaxedCell, RelaxedFire, RelaxedPath
+from nas.relaxed.path import PerLevel, RelaxedCell, RelaxedPath
 from nas.space import ENTRY
 
 
@@ -27,7 +27,7 @@ def inherit(relaxed: nn.Module, fixed: nn.Module) -> None:
             source = relaxed.get_submodule(name)
             assert isinstance(source, RelaxedPath)
             _inherit_path(source, path)
-            _inherit_exits(relaxed, fixed, source, path, done)
+            _inherit_ends(relaxed, fixed, source, path, done)
             done |= {n for n, _ in fixed.named_modules() if n.startswith(f"{name}.")}
         for name, module in fixed.named_modules():
             own = dict(module.named_parameters(recurse=False))
@@ -68,19 +68,20 @@ def _candidate(fan: nn.Module, node: int, op: str) -> nn.Module:
     return mixed.ops[op]
 
 
-def _inherit_exits(
+def _inherit_ends(
     relaxed: nn.Module, fixed: nn.Module, source: RelaxedPath, path: CellPath, done: set[str]
 ) -> None:
-    """Copy the convolution at the end of a path, of the level at which it ends."""
-    for name, fire in relaxed.named_modules():
-        if not isinstance(fire, RelaxedFire) or fire.architecture is not source.architecture:
-            continue
-        for n, edge in enumerate(fire.edges):
-            if isinstance(edge, LevelExit):
-                target = fixed.get_submodule(f"{name}.edges.{n}")
-                target.load_state_dict(edge.levels[str(path.path[-1])].state_dict())
-                done.add(f"{name}.edges.{n}")
-                done |= {f"{name}.edges.{n}.{inner}" for inner, _ in target.named_modules()}
+    """Copy what stands behind a path, of the level at which it ends."""
+    for name, ends in relaxed.named_modules():
+        if isinstance(ends, PerLevel) and ends.architecture is source.architecture:
+            target = fixed.get_submodule(name)
+            chosen = ends.levels[str(path.path[-1])]
+            for inner, module in target.named_modules():
+                here = ".".join(part for part in (name, inner) if part)
+                own = dict(module.named_parameters(recurse=False))
+                if own and not _in_neuron(fixed, here):
+                    module.load_state_dict(chosen.get_submodule(inner).state_dict())
+                done.add(here)
 
 
 def _in_neuron(network: nn.Module, name: str) -> bool:

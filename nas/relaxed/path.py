@@ -55,20 +55,19 @@ class RelaxedCell(nn.Module):
         super().__init__()
         self.space, self.place, self.outputs = space, place, outputs
         nodes = range(space.nodes)
-
-        def fan(inputs: int, readers: list[int]) -> Fan:
-            return Fan(space.dimension, inputs, channels, readers, space.candidates, portion)
-
+        fan = partial(
+            Fan, space.dimension, outputs=channels, candidates=space.candidates, portion=portion
+        )
         self.inputs = nn.ModuleDict()
         for source, levels, back in zip(
             CELL_INPUTS, (place.before, place.previous), (2, 1), strict=True
         ):
             layer = place.layer - back
             self.inputs[source] = nn.ModuleDict(
-                {str(level): fan(width(layer, level), list(nodes)) for level in levels}
+                {str(level): fan(inputs=width(layer, level), nodes=nodes) for level in levels}
             )
         self.fans = nn.ModuleDict(
-            {f"node{n}": fan(channels, list(range(n + 1, space.nodes))) for n in nodes[:-1]}
+            {f"node{n}": fan(inputs=channels, nodes=nodes[n + 1 :]) for n in nodes[:-1]}
         )
         self.neurons = nn.ModuleList(make_neuron(space) for _ in nodes)
 
@@ -157,19 +156,19 @@ class RelaxedPath(nn.Module):
         self.space = space = architecture.space
         self.checkpoints = checkpoints
         outputs = min(outputs, space.nodes)
-
-        def width(layer: int, level: int) -> int:
-            return inputs if layer < 0 else outputs * channels * 2**level
-
-        self.width = width
+        self.inputs, self.node_channels, self.outputs = inputs, channels, outputs
         self.cells = nn.ModuleDict()
         for place in (place for row in space.places for place in row):
             nodes = channels * 2**place.level
-            cell = RelaxedCell(space, place, nodes, width, outputs, portion)
+            cell = RelaxedCell(space, place, nodes, self.width, outputs, portion)
             self.cells[_name(place.layer, place.level)] = cell
         entries = [f"layer{n}_{source}" for n in range(space.layers) for source in CELL_INPUTS]
         entries = ["stem", *entries, "end"] if space.analog else []
         self.readouts = nn.ModuleDict({entry: Readout() for entry in entries})
+
+    def width(self, layer: int, level: int) -> int:
+        """Return the channels of the output of a cell; of the stem before the first layer."""
+        return self.inputs if layer < 0 else self.outputs * self.node_channels * 2**level
 
     def enter(self, stage: str, x: Any) -> Any:
         """Return what a stage sees of ``x`` ``[T, B, ...]``: its mean where time has ended.
@@ -224,9 +223,17 @@ class RelaxedPath(nn.Module):
 
     def exit(self, outputs: int) -> "LevelExit":
         """Return an edge that reads what the path returns, wherever it ends."""
+        dimension = self.space.dimension
+        return LevelExit(
+            self.architecture,
+            {n: ConvNorm(dimension, width, outputs) for n, width in self.end_widths.items()},
+        )
+
+    @property
+    def end_widths(self) -> dict[int, int]:
+        """Channels of what the path returns, by the level at which it ends."""
         last = self.space.layers - 1
-        widths = {place.level: self.width(last, place.level) for place in self.space.places[-1]}
-        return LevelExit(self.space.dimension, widths, outputs)
+        return {place.level: self.width(last, place.level) for place in self.space.places[-1]}
 
     def _run(self, cell: nn.Module, inputs: list[dict[int, Tensor]]) -> Tensor:
         choices = self.architecture.now
@@ -246,20 +253,29 @@ class Ends:
     shares: Mapping[int, Tensor]
 
 
-class LevelExit(nn.Module):
-    """A convolution and norm for every level at which a path can end, mixed at the membrane.
+class PerLevel(nn.Module):
+    """One module for every level at which a path can end; the decoded network has one of them.
 
     Args:
-        dimension: 2 or 3.
-        widths: channels in, by level.
-        outputs: channels out.
+        architecture: of the part.
+        levels: by level.
     """
 
-    def __init__(self, dimension: int, widths: Mapping[int, int], outputs: int) -> None:
+    def __init__(
+        self, architecture: PartArchitecture, levels: Mapping[int, nn.Module]
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.levels = nn.ModuleDict(
-            {str(level): ConvNorm(dimension, width, outputs) for level, width in widths.items()}
-        )
+        self._decided_by = (architecture,)  # in a tuple: it is not one of this module's parts
+        self.levels = nn.ModuleDict({str(level): module for level, module in levels.items()})
+
+    @property
+    def architecture(self) -> PartArchitecture:
+        """Which says where the path ends."""
+        return self._decided_by[0]
+
+
+class LevelExit(PerLevel):
+    """A convolution and norm for every level at which a path can end, mixed at the membrane."""
 
     def forward(self, ends: Ends, size: tuple[int, ...]) -> Tensor:
         """Return the current ``[T, B, outputs, *size]``."""

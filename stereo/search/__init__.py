@@ -1,0 +1,1 @@
+"""``stereo search``: spaces, tasks, budgets and methods brought together."""

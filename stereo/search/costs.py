@@ -1,0 +1,72 @@
+"""What a network costs in the unit of a budget: built, or expected while it is searched."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from energy import profile
+from energy.expected import ExpectedEnergy
+from nas.relaxed.gating import expected_parameters, gated
+
+
+def measured_cost(
+    network: nn.Module, example: Sequence[Tensor], unit: str, technology: str
+) -> float:
+    """Return what one inference of a network costs.
+
+    Args:
+        network: built.
+        example: inputs.
+        unit: ``mJ``; ``GMAC``, all synapses of a dense run, spiking ones too; or ``Mparam``.
+        technology: prices.
+    """
+    if unit == "Mparam":
+        return sum(p.numel() for p in network.parameters()) * 1e-6
+    report = profile(network, *example, technology=technology)
+    if unit == "GMAC":
+        return float(sum(layer.dense for layer in report.layers)) * 1e-9
+    return float(report.total_mj)
+
+
+class ExpectedCost:
+    """The expected cost of a relaxed network, and the running counts that it comes from.
+
+    Args:
+        network: relaxed.
+        example: inputs to count on.
+        unit: of a budget.
+        technology: prices.
+    """
+
+    def __init__(
+        self, network: nn.Module, example: Sequence[Tensor], unit: str, technology: str
+    ) -> None:
+        self.network, self.example, self.unit = network, tuple(example), unit
+        self.counts = ExpectedEnergy(technology)
+
+    def measure(self) -> None:
+        """Refresh the running counts."""
+        mode = self.network.training
+        try:
+            with torch.no_grad(), gated(self.network.eval()):
+                self.counts.measure(self.network, *self.example)
+        finally:
+            self.network.train(mode)
+
+    def now(self) -> Tensor:
+        """Return the expected cost at the present beliefs, with gradients to them."""
+        with gated(self.network):
+            if self.unit == "Mparam":
+                return expected_parameters(self.network) * 1e-6
+            if self.unit == "GMAC":
+                return self.counts.expected_dense(self.network) * 1e-9
+            return self.counts.expected_mj(self.network)
+
+    def state_dict(self) -> Mapping[str, object]:
+        """Return the running counts."""
+        return self.counts.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, object], /) -> None:
+        """Go on from running counts."""
+        self.counts.load_state_dict(state)

@@ -1,0 +1,232 @@
+"""A relaxed network of a task with all that the search asks of it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.decode import beliefs_of, decode, decode_within
+from nas.genotype import Genotype
+from nas.relaxed.architecture import PartArchitecture, architectures, decide
+from nas.relaxed.beliefs import PartBeliefs, entropy
+from nas.relaxed.inherit import inherit
+from nas.relaxed.path import RelaxedCell, RelaxedPath
+from nas.space import SearchSpace
+from nas.temporal import SearchedNeuron, searched_neurons
+from stereo.checkpoint import channels_last
+from stereo.devices import Device
+from stereo.search.costs import ExpectedCost, measured_cost
+from stereo.search.setting import Relaxation
+from stereo.tasks.task import Batch, Task
+
+CALIBRATION = 20
+"""Batches from which the norms of a decoded network learn their statistics."""
+
+ROUNDS = 6
+"""Times that a genotype is decoded anew, as the measured cost differs from the expected one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """What a search decided for.
+
+    Attributes:
+        genotype: itself.
+        network: with the weights of the relaxed one, its norms calibrated.
+        expected: cost that the search expected of it, in the unit of the budget.
+        measured: cost as measured on data.
+        fits: whether the measured cost is in the band below the budget.
+        looked: genotypes whose expected cost was looked at.
+    """
+
+    genotype: Genotype
+    network: nn.Module
+    expected: float
+    measured: float
+    fits: bool
+    looked: int
+
+
+@dataclass
+class Relaxed:
+    """A relaxed network, its expected cost, and the way to a genotype.
+
+    Args:
+        task: configuration and data.
+        setting: what is open.
+        unit: of costs, as of a budget.
+        device: where it runs.
+    """
+
+    task: Task
+    setting: Relaxation
+    unit: str
+    device: Device
+    space: SearchSpace = field(init=False)
+    network: nn.Module = field(init=False)
+    expected: ExpectedCost = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Build the network."""
+        self.space = self.setting.build()
+        network = self.task.relaxed(
+            self.space, sampled=self.setting.sampled, portion=self.setting.portion,
+            checkpoints=self.setting.checkpoints,
+        )  # fmt: skip
+        self.network = channels_last(network).train()
+        self.device.place(self.network)
+        example = self.device.move(self.task.example(self.setting.samples))
+        self.expected = ExpectedCost(self.network, example, self.unit, self.setting.technology)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The architecture; neurons that are searched belong to it."""
+        parts = [p for _, part in architectures(self.network) for p in part.parameters()]
+        neurons = searched_neurons(self.network).values()
+        return parts + [p for neuron in neurons for p in neuron.parameters()]
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the task's loss, with new decisions."""
+        decide(network)
+        return self.task.loss(network, batch)[0]
+
+    def entropy(self) -> dict[str, Tensor]:
+        """Return the mean entropy of a decision in nats, by kind."""
+        found: dict[str, list[Tensor]] = {}
+        for name, beliefs in self.beliefs().items():
+            for kind, value in entropy(self.space.parts[name], beliefs).items():
+                found.setdefault(kind, []).append(value)
+        neurons = [n.entropy() for n in searched_neurons(self.network).values()]
+        if neurons:
+            found["neurons"] = [torch.stack(neurons).mean()]
+        return {kind: torch.stack(values).mean() for kind, values in found.items()}
+
+    def anneal(self, softness: float) -> None:
+        """Set how soft all choices are."""
+        for _, part in architectures(self.network):
+            part.softness = softness
+        for neuron in searched_neurons(self.network).values():
+            neuron.softness = softness
+
+    def beliefs(self, *, with_neurons: bool = False) -> dict[str, PartBeliefs]:
+        """Return the logits of all parts by name."""
+        found = {}
+        for name, path in self._paths().items():
+            part = path.architecture
+            dynamics = _dynamics(path) if with_neurons else {}
+            found[name] = part.beliefs(dynamics)
+        return found
+
+    def likeliest(self) -> Genotype:
+        """Return what would be decoded now, whatever it costs."""
+        with torch.no_grad():
+            return decode(self.space, self.beliefs(with_neurons=True))
+
+    def decode(self, limit: float | None, slack: float) -> Decoded:
+        """Return the likeliest genotype, of those within the budget if there is one.
+
+        The expected cost comes from the activity of the whole relaxed network; a decoded one fires
+        otherwise. So the found genotype is measured, and if it missed, the next is sought at an
+        expected cost corrected by their ratio.
+
+        Args:
+            limit: of the cost; None for none.
+            slack: share of the limit below it in which the cost shall lie.
+        """
+        beliefs = self.beliefs(with_neurons=True)
+        if limit is None:
+            genotype = decode(self.space, beliefs)
+            return self._built(genotype, self._cost_of(genotype), 1, fits=True)
+        found: list[Decoded] = []
+        ratio, looked = 1.0, 0
+        for _ in range(ROUNDS):
+            low, high = (1.0 - slack) * limit / ratio, limit / ratio
+            fit = decode_within(self.space, beliefs, self._cost_of, low, high, tries=60, walk=600)
+            looked += fit.looked
+            built = self._built(fit.genotype, fit.cost, looked, fits=False)
+            inside = (1.0 - slack) * limit <= built.measured <= limit
+            found.append(replace(built, fits=inside))
+            if inside or not fit.fits:
+                break
+            ratio = built.measured / max(built.expected, 1e-12)
+        return min(found, key=lambda d: (not d.fits, d.measured > limit, abs(d.measured - limit)))
+
+    def _built(self, genotype: Genotype, expected: float, looked: int, *, fits: bool) -> Decoded:
+        network = channels_last(self.task.network(genotype))
+        self.device.place(network)
+        inherit(self.network, network)
+        batches = (batch for batch, _ in islice(self.task.halves(), CALIBRATION))
+        calibrate(network, (self.device.move(batch) for batch in batches), self.task)
+        measured = measured_cost(
+            network, self.expected.example, self.unit, self.setting.technology
+        )  # fmt: skip
+        return Decoded(
+            genotype=genotype, network=network, expected=expected, measured=measured, fits=fits,
+            looked=looked,
+        )  # fmt: skip
+
+    def _cost_of(self, genotype: Genotype) -> float:
+        """Return the expected cost of a genotype from the running counts."""
+        sure = beliefs_of(self.space, genotype)
+        with torch.no_grad(), _at(self._paths(), sure):
+            return float(self.expected.now())
+
+    def _paths(self) -> dict[str, RelaxedPath]:
+        """Return the paths by the name of their part, in order."""
+        paths = [m for m in self.network.modules() if isinstance(m, RelaxedPath)]
+        return dict(zip(self.space.parts, paths, strict=True))
+
+
+def calibrate(network: nn.Module, batches: Iterator[Batch], task: Task) -> None:
+    """Let the norms of a network learn their statistics anew; it is in eval mode afterwards."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+    network.train()
+    with torch.no_grad():
+        for batch in batches:
+            task.loss(network, batch)
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
+
+def _dynamics(path: RelaxedPath) -> dict[tuple[int, int, int], Any]:
+    """Return what the searched neurons of all places have come to."""
+    found = {}
+    for cell in path.cells.values():
+        assert isinstance(cell, RelaxedCell)
+        for n, outer in enumerate(cell.neurons):
+            for neuron in outer.modules():
+                if isinstance(neuron, SearchedNeuron):
+                    found[cell.place.layer, cell.place.level, n] = neuron.decoded()
+    return found
+
+
+@contextmanager
+def _at(paths: Mapping[str, RelaxedPath], beliefs: Mapping[str, PartBeliefs]) -> Iterator[None]:
+    """Believe something else while the block runs."""
+    parts: dict[str, PartArchitecture] = {n: path.architecture for n, path in paths.items()}
+    before = {
+        n: ({k: v.clone() for k, v in part.state_dict().items()}, part.softness)
+        for n, part in parts.items()
+    }
+    try:
+        for name, part in parts.items():
+            part.load(replace(beliefs[name], dynamics={}) if not _searches(part) else beliefs[name])
+            part.softness = 1.0
+        yield
+    finally:
+        for name, part in parts.items():
+            state, part.softness = before[name]
+            part.load_state_dict(state)
+
+
+def _searches(part: PartArchitecture) -> bool:
+    return len(part.space.neurons) > 1
