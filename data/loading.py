@@ -79,7 +79,7 @@ class StereoLoader(torch.utils.data.DataLoader[StereoSample]):
             RecordingError: a recording turned out to be damaged, with the same words as without
                 workers.
         """
-        with _interrupts_later():
+        with interrupts_later():
             batches = super().__iter__()
         try:
             yield from batches
@@ -188,7 +188,7 @@ def _end_with_parent(parent: int) -> None:
 
 
 @contextmanager
-def _interrupts_later() -> Iterator[None]:
+def interrupts_later() -> Iterator[None]:
     """Hold Ctrl-C back while workers start.
 
     A worker inherits this until it ignores the signal by itself; one that was hit before would

@@ -114,7 +114,8 @@ def search_temperatures(
         dgs: how.
 
     Returns:
-        What was found, by name of the neuron; neurons that the model did not call are not in it.
+        What was found, by name of the neuron. Not in it are neurons that the model did not call,
+        and those without weights of their own (behind a plain pool), which have no step to judge.
 
     Raises:
         ValueError: no layer matches, a temperature is learned or not one number, too few batches.
@@ -173,18 +174,21 @@ class _Compared:
         self.dgs = dgs
         self.present = present
         self.candidates = {name: dgs.candidates(b) for name, b in present.items()}
-        self.called: list[str] = []
+        self.judged: dict[str, None] = {}
 
     def batch(self, model: nn.Module, passed: Pass, held_out: Callable[[Weights], Tensor]) -> None:
         """Judge the candidates of all layers on one batch."""
-        self.called = [name for name in passed.names if name in self.present]
         length = self.dgs.look_ahead
-        ahead = {
-            name: [step_ahead(model, passed.gradient(name, b), length)
-                   for b in self.candidates[name]]
-            for name in self.called
-        }  # fmt: skip
-        self.judge(ahead, held_out)
+        ahead: dict[str, list[Weights]] = {}
+        for name in passed.names:
+            if name not in self.present:
+                continue
+            gradients = [passed.gradient(name, b) for b in self.candidates[name]]
+            if gradients[0]:  # without weights of its own there is no step
+                ahead[name] = [step_ahead(model, gradient, length) for gradient in gradients]
+        self.judged |= dict.fromkeys(ahead)
+        if ahead:
+            self.judge(ahead, held_out)
 
     def judge(self, ahead: Ahead, held_out: Callable[[Weights], Tensor]) -> None:
         """Add the evidence of one batch."""
@@ -197,7 +201,7 @@ class _Compared:
     def choices(self) -> dict[str, Choice]:
         """Return the best candidates; of equal ones the present temperature."""
         found = {}
-        for name in self.called:
+        for name in self.judged:
             scores, candidates = self.scores(name), self.candidates[name]
             before = self.present[name]
             ranks = [(score, b == before) for score, b in zip(scores, candidates, strict=True)]
@@ -226,6 +230,7 @@ class _Mixed(_Compared):
                 mixed[parameter] = torch.tensordot(shares.to(stacked.device), stacked, 1)
         logits = [self.logits[name] for name in ahead]
         gradients = torch.autograd.grad(held_out(mixed), logits, allow_unused=True)
+        self.adam.zero_grad()  # a layer that this batch says nothing about stays
         for logit, gradient in zip(logits, gradients, strict=True):
             logit.grad = gradient
         self.adam.step()
@@ -269,28 +274,32 @@ class _Gradient:
             name: torch.tensor(b).log().requires_grad_() for name, b in present.items()
         }
         self.adam = torch.optim.Adam(self.logarithms.values(), lr=dgs.rate)
-        self.called: list[str] = []
+        self.judged: dict[str, None] = {}
 
     def batch(self, model: nn.Module, passed: Pass, held_out: Callable[[Weights], Tensor]) -> None:
         """Move the temperatures of all layers by one batch."""
-        self.called = [name for name in passed.names if name in self.present]
         parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         found = torch.autograd.grad(held_out({}), list(parameters.values()), allow_unused=True)
         wanted = {n: g for n, g in zip(parameters, found, strict=True) if g is not None}
-        for name in self.called:
+        self.adam.zero_grad()  # a layer that this batch says nothing about stays
+        for name in passed.names:
+            if name not in self.present:
+                continue
             logarithm = self.logarithms[name]
             gradient = passed.gradient(name, logarithm.exp())
             shared = [p for p in gradient if p in wanted]
+            if not shared:  # without weights of its own there is no step
+                continue
+            self.judged[name] = None
             agreement = torch.cosine_similarity(
                 torch.cat([gradient[p].flatten() for p in shared]),
                 torch.cat([wanted[p].flatten() for p in shared]), dim=0,
             )  # fmt: skip
             (logarithm.grad,) = torch.autograd.grad(-agreement, logarithm)
         self.adam.step()
-        for name, logarithm in self.logarithms.items():
-            if name in self.called:
-                ends = torch.tensor([self.dgs.low, self.dgs.high]).log()
-                logarithm.data.clamp_(ends[0], ends[1])
+        ends = torch.tensor([self.dgs.low, self.dgs.high]).log()
+        for name in self.judged:
+            self.logarithms[name].data.clamp_(ends[0], ends[1])
 
     def choices(self) -> dict[str, Choice]:
         """Return where the temperatures have come to."""
@@ -298,7 +307,7 @@ class _Gradient:
             name: Choice(
                 before=self.present[name], after=float(self.logarithms[name].detach().exp())
             )
-            for name in self.called
+            for name in self.judged
         }
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nas.cell import FixedPart, over_time, stages_run_once
+from nas.cell import CellPath, FixedPart, over_time, stages_run_once
 from nas.dims import ConvNorm
 from nas.genotype import Dynamics, Genotype
 from nas.relaxed.path import RelaxedPart
@@ -134,6 +134,8 @@ class SpikingClassifier(nn.Module):
     training_only = ("auxiliary.",)
     """Beginnings of the names of weights that are not deployed."""
 
+    auxiliary: AuxiliaryHead | None
+
     def __init__(
         self,
         config: ClassifierConfig,
@@ -163,7 +165,7 @@ class SpikingClassifier(nn.Module):
         self.stem = Stem(setting, make)
         self.cells = make.path(self.stem.out_channels, setting.channels, setting.outputs)
         self.head = self._head(make if setting.pool == "spiking" else None)
-        self.auxiliary: AuxiliaryHead | None = None
+        self.auxiliary = None
 
     def forward(
         self, x: Float[Tensor, "B C H W"] | Float[Tensor, "T B C H W"]
@@ -180,12 +182,14 @@ class SpikingClassifier(nn.Module):
         """Return the scores, and those of the auxiliary head if there is one."""
         if self.auxiliary is None:
             return self(x), None
+        assert isinstance(self.cells, CellPath), "only a fixed network has an auxiliary head"
         with _output_of(self.cells.cells[self.config.network.auxiliary]) as seen:
             scores = self(x)
         return scores, self.auxiliary(seen[-1])
 
     def _head(self, pool: PartMaker | None) -> nn.Module:
         """Return what reads the last cell."""
+        assert isinstance(self.cells, CellPath)
         return Head(self.cells.out_channels, self.config.network.classes, pool)
 
     def _auxiliary(self, dynamics: Dynamics) -> AuxiliaryHead:

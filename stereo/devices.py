@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 
+from nas.synced import average_gradients, synchronize_norms
 from stereo.errors import StereoError
 
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -87,8 +88,7 @@ class Device:
     def place(self, network: nn.Module) -> None:
         """Move a network to the device, and its batch norms to the statistics of all processes."""
         network.to(self.fabric.device)
-        if self.ranks > 1:
-            share_norms(network)
+        synchronize_norms(network)
 
     def move(self, batch: Any) -> Any:
         """Return a batch, a tensor or something with ``to``, or a tuple of such, on the device."""
@@ -103,23 +103,15 @@ class Device:
             yield
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Average gradients over the processes, all of them in one message."""
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        if self.ranks == 1 or not gradients:
-            return
-        flat = torch.cat([g.flatten() for g in gradients])
-        distributed.all_reduce(flat)
-        flat /= self.ranks
-        parts = torch.split(flat, [g.numel() for g in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
+        """Average gradients over the processes, in place."""
+        average_gradients([p.grad for p in parameters if p.grad is not None])
 
     def average_metrics(self, metrics: dict[str, float]) -> dict[str, float]:
         """Return the mean of each metric over the processes."""
         if self.ranks == 1:
             return metrics
         values = torch.tensor(
-            list(metrics.values()), dtype=torch.float32, device=self.fabric.device
+            list(metrics.values()), dtype=torch.float64, device=self.fabric.device
         )
         distributed.all_reduce(values)
         return dict(zip(metrics, (values / self.ranks).tolist(), strict=True))
@@ -127,68 +119,3 @@ class Device:
     def barrier(self) -> None:
         """Wait for the other processes."""
         self.fabric.barrier()
-
-
-class _SharedSum(torch.autograd.Function):
-    """A sum over all processes; gradients are summed over them likewise."""
-
-    @staticmethod
-    def forward(_context: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(_context: Any, *given: Tensor) -> Tensor:
-        total = given[0].clone()
-        distributed.all_reduce(total)
-        return total
-
-
-def share_norms(network: nn.Module) -> None:
-    """Make the batch norms of a network take their statistics from all processes, in place.
-
-    With it, several processes compute what one would with all their samples. torch has such a norm
-    for CUDA devices only. The class is exchanged, so names and weights stay.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.__class__ = _shared_kind(type(module))
-
-
-def _shared_kind(kind: type[nn.Module]) -> type[nn.Module]:
-    """Return a batch norm of this kind whose statistics are those of all processes."""
-    return type(f"Shared{kind.__name__}", (_SharedNorm, kind), {})
-
-
-class _SharedNorm(nn.Module):
-    """Mixed into a batch norm."""
-
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
-    weight: Tensor
-    bias: Tensor
-    momentum: float
-    eps: float
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` ``[N, C, *S]`` normalized over the samples of all processes."""
-        if not self.training:
-            return super().forward(x)  # type: ignore[no-any-return]
-        wide = x.float()
-        axes = [0, *range(2, x.ndim)]
-        shape = [1, -1] + [1] * (x.ndim - 2)
-        count = torch.full((1,), float(x.numel() // x.shape[1]), device=x.device)
-        sums = torch.cat([wide.sum(axes), count])
-        shared = _SharedSum.apply(sums)
-        total = shared[-1].detach()
-        mean = shared[:-1] / total
-        centered = wide - mean.view(shape)
-        var = _SharedSum.apply(centered.square().sum(axes)) / total
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var * total / (total - 1), self.momentum)
-        scale = self.weight.view(shape) * torch.rsqrt(var.view(shape) + self.eps)
-        return (centered * scale + self.bias.view(shape)).to(x.dtype)

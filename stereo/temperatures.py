@@ -39,8 +39,15 @@ def dgs_round(
         What was found, by name of the neuron.
 
     Raises:
-        StereoError: the search cannot be made with this network or these batches.
+        StereoError: the search cannot be made with this network, these batches, or in several
+            processes.
     """
+    together = distributed.is_available() and distributed.is_initialized()
+    if together and dgs.judge == "gradient":  # shared batch norms can be differentiated once
+        raise StereoError(
+            "dgs.judge=gradient differentiates twice, and batch norms that several processes share "
+            "cannot be; choose dgs.judge=mixed or loss, or train in one process."
+        )
     pairs = list(islice(halves, dgs.batches))
     try:
         found = search_temperatures(
@@ -50,7 +57,7 @@ def dgs_round(
         raise StereoError(f"The temperatures cannot be searched: {error}") from error
     neurons = temperature_layers(network, dgs.layers)
     after = torch.tensor([found[name].after for name in found])
-    if distributed.is_available() and distributed.is_initialized():  # every process saw other data
+    if together:  # every process saw other data
         device = next(network.parameters()).device
         shared = after.to(device)
         distributed.all_reduce(shared)
@@ -106,7 +113,10 @@ def _part(part: Part, module: nn.Module) -> Part:
     inside = {id(m) for m in cells.modules()}
     before = [m for m in module.get_submodule("stem").modules() if isinstance(m, Neuron)]
     inside |= {id(m) for m in before}
-    behind = [m for m in module.modules() if isinstance(m, Neuron) and id(m) not in inside]
+    left_out = getattr(module, "training_only", ())
+    behind = [m for name, m in module.named_modules()
+              if isinstance(m, Neuron) and id(m) not in inside
+              and not name.startswith(tuple(left_out))]  # fmt: skip
     return replace(
         part, dynamics=layers, stem=_set(_own(stem), before), end=_set(_own(end), behind)
     )

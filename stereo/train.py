@@ -1,6 +1,7 @@
 """The training loop of every task: batches in, a run folder out. Resumable at any step."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -58,7 +59,6 @@ def train(
         found = _temperatures(task, training, device, step)
         metrics = _learn(task, training, device, batch)
         metrics["grad_norm"] = training.step(step)
-        metrics = device.average_metrics(metrics)
         done = step + 1
         if device.writes:
             metrics |= {"seconds": time.perf_counter() - began}
@@ -81,11 +81,6 @@ def _learn(task: Task, training: Training[Any], device: Device, batch: Batch) ->
             loss, metrics = task.loss(network, piece)
         fired = torch.stack([rate.float() for rate in rates.values()] or [torch.zeros(())])
         loss = loss + setting.rate_weight * fired.mean()
-        if not bool(torch.isfinite(loss)):
-            raise StereoError(
-                "The loss is not finite; resume with a smaller train.learning_rate from the last "
-                "state."
-            )
         (loss / setting.accumulate if setting.accumulate > 1 else loss).backward()  # type: ignore[no-untyped-call]
         verdicts = unhealthy(dict(zip(rates, fired.tolist(), strict=False)))
         metrics = {
@@ -98,6 +93,11 @@ def _learn(task: Task, training: Training[Any], device: Device, batch: Batch) ->
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value / setting.accumulate
     device.average_gradients(network.parameters())
+    sums = device.average_metrics(sums)
+    if not math.isfinite(sums["loss"]):  # of all processes, so that they stop together
+        raise StereoError(
+            "The loss is not finite; resume with a smaller train.learning_rate from the last state."
+        )
     return sums
 
 

@@ -21,7 +21,7 @@ from data.errors import RecordingError
 from data.images.arrays import Images
 from data.images.augment import ImageAugment, augment_batch, normalize, smoothed
 from data.images.order import BatchOrder, generator_for
-from data.loading import StartMethod, _interrupts_later, prepare_worker
+from data.loading import StartMethod, interrupts_later, prepare_worker
 
 
 @runtime_checkable
@@ -237,7 +237,7 @@ def _raw(
         generator=torch.Generator().manual_seed(0),
         prefetch_factor=prefetch if workers else None,
     )
-    with _interrupts_later():
+    with interrupts_later():
         batches = iter(loader)
     try:
         yield from batches

@@ -111,6 +111,62 @@ def test_a_round_sets_temperatures_and_leaves_everything_else(judge):
     assert model.training
 
 
+class Pooled(Net):
+    """A further spiking layer without weights, as behind a global pool."""
+
+    def __init__(self, seed=0):
+        super().__init__(seed)
+        self.pool = LIF(LIFParams(threshold=0.3))
+
+    def forward(self, x):
+        both = torch.cat([self.features(x), self.features(x.flip(-1))], -1)
+        pooled = self.pool(self.second(self.two(both)).unflatten(-1, (2, 2)).mean(-1))
+        return self.readout(self.out(pooled.repeat_interleave(2, -1)))[-1]
+
+
+@pytest.mark.parametrize("judge", ["mixed", "loss", "gradient"])
+def test_layers_without_weights_of_their_own_are_left_out(judge):
+    model = Pooled()
+    dgs = DGS(judge=judge, batches=1, look_ahead=0.3)
+    found = search_temperatures(model, loss, [batch()], [batch(1)], dgs)
+    assert set(found) == {"first", "second"}
+    assert model.pool.temperature is None
+    assert Pass(model, loss, batch()).gradient("pool", 3.0) == {}
+    for name in found:  # and gradients pass through it
+        assert all(
+            g.abs().sum() > 0 for g in Pass(model, loss, batch()).gradient(name, 3.0).values()
+        )
+    only = DGS(judge=judge, batches=1, layers="pool")
+    assert search_temperatures(model, loss, [batch()], [batch(1)], only) == {}
+
+
+class Sometimes(Net):
+    """Its second layer is left out for batches that begin with a label of zero."""
+
+    def forward(self, x):
+        both = torch.cat([self.features(x), self.features(x.flip(-1))], -1)
+        fired = self.second(self.two(both)) if self.calls else both[..., :4]
+        return self.readout(self.out(fired))[-1]
+
+
+@pytest.mark.parametrize("judge", ["mixed", "loss", "gradient"])
+def test_a_layer_is_judged_by_the_batches_that_reach_it(judge):
+    """What another batch said about it is not counted twice, and not forgotten."""
+
+    def some(model, given):
+        model.calls = given[2]
+        return loss(model, given)
+
+    found = []
+    for second in (False, None):
+        first = (*batch(0), True), (*batch(1), True)
+        rounds = [first] if second is None else [first, ((*batch(2), second), (*batch(3), second))]
+        dgs = DGS(judge=judge, batches=len(rounds), look_ahead=0.3)
+        found.append(search_temperatures(Sometimes(), some, *zip(*rounds), dgs)["second"])
+    assert found[0].after == found[1].after
+    assert judge != "gradient" or found[0].after != 3.0
+
+
 def test_the_loss_judge_finds_the_candidate_that_a_brute_force_finds():
     model, dgs = Net(), DGS(judge="loss", batches=1, look_ahead=0.05, step=0.9, layers="second")
     found = search_temperatures(model, loss, [batch(0)], [batch(1)], dgs)["second"]
