@@ -211,5 +211,25 @@ def hybrid_images() -> SearchSpace:
     return SearchSpace(name="hybrid_images", parts={"feature": part})
 
 
+@space
+def tiny_stereo() -> SearchSpace:
+    """A space of seconds, for tests and for trying a change."""
+    few = {"nodes": 2, "levels": 2, "candidates": ("skip", "conv3"), "analog": True}
+    parts = {
+        "feature": PartSpace(dimension=2, layers=1, **few),  # type: ignore[arg-type]
+        "matching": PartSpace(dimension=3, layers=2, **few),  # type: ignore[arg-type]
+    }
+    return SearchSpace(name="tiny_stereo", parts=parts)
+
+
+@space
+def tiny_images() -> SearchSpace:
+    """A space of seconds, for tests and for trying a change."""
+    part = PartSpace(
+        dimension=2, layers=2, nodes=2, levels=2, candidates=("skip", "conv3", "conv1"), analog=True
+    )
+    return SearchSpace(name="tiny_images", parts={"feature": part})
+
+
 def _around(level: int) -> tuple[int, int, int]:
     return level - 1, level, level + 1

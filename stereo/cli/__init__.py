@@ -14,6 +14,7 @@ from stereo.cli.eval import evaluate
 from stereo.cli.infer import infer
 from stereo.cli.inspect import inspect
 from stereo.cli.presets import presets
+from stereo.cli.search import search
 from stereo.cli.simulate import simulate
 from stereo.cli.train import train
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (infer, inspect, simulate, train, presets):
+for command in (infer, inspect, simulate, search, train, presets):
     app.command()(command)
 app.command("eval")(evaluate)
 app.add_typer(energy, name="energy")

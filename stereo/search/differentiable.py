@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nas.budget import Budget
 from nas.genotype import Genotype
 from nas.search import search
@@ -47,6 +49,7 @@ def search_by_gradient(
         StereoError: the run folder holds another search, or the loss is not finite.
     """
     unit = "mJ" if budget is None else budget.unit
+    torch.manual_seed(setting.search.seed)
     relaxed = Relaxed(task, setting.relaxed, unit, device)
     relaxed.expected.measure()
     halves = Halves(

@@ -69,6 +69,7 @@ class Relaxed:
     space: SearchSpace = field(init=False)
     network: nn.Module = field(init=False)
     expected: ExpectedCost = field(init=False)
+    batches: list[Batch] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         """Build the network."""
@@ -159,8 +160,7 @@ class Relaxed:
         network = channels_last(self.task.network(genotype))
         self.device.place(network)
         inherit(self.network, network)
-        batches = (batch for batch, _ in islice(self.task.halves(), CALIBRATION))
-        calibrate(network, (self.device.move(batch) for batch in batches), self.task)
+        calibrate(network, self._calibration(), self.task)
         measured = measured_cost(
             network, self.expected.example, self.unit, self.setting.technology
         )  # fmt: skip
@@ -168,6 +168,12 @@ class Relaxed:
             genotype=genotype, network=network, expected=expected, measured=measured, fits=fits,
             looked=looked,
         )  # fmt: skip
+
+    def _calibration(self) -> Iterator[Batch]:
+        """Yield the batches from which norms learn; made once, as many networks are calibrated."""
+        if not self.batches:
+            self.batches = [batch for batch, _ in islice(self.task.halves(), CALIBRATION)]
+        yield from (self.device.move(batch) for batch in self.batches)
 
     def _cost_of(self, genotype: Genotype) -> float:
         """Return the expected cost of a genotype from the running counts."""

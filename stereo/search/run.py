@@ -1,8 +1,9 @@
 """A whole search: one budget or several, by any method, into a run folder."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from stereo.search.relaxed import calibrate
 from stereo.search.setting import METHODS, SearchSetting
 from stereo.search.trial import trial_error
 from stereo.tasks.task import Task
+
+SEEN = 2
+"""Batches from which the norms of an untrained network learn, before its cost is measured."""
 
 Show = Callable[[int, int, Mapping[str, float], Callable[[], Genotype]], None]
 """Told what is done, what there is, what the last step gave, and what would be decoded now."""
@@ -156,12 +160,13 @@ def _by_trials(
         space=space, population=trials_of.population, sample=trials_of.sample
     )  # fmt: skip
 
+    seen = [batch for batch, _ in islice(task.halves(), SEEN)]
+
     def cost(genotype: Genotype) -> float:
         # Untrained, but with norms that have seen data: as it fires when its training begins.
         network = channels_last(task.network(genotype))
         device.place(network)
-        batches = (device.move(batch) for batch, _ in zip_first(task, 2))
-        calibrate(network, batches, task)
+        calibrate(network, (device.move(batch) for batch in seen), task)
         return measured_cost(network, example, unit, relaxed.technology)
 
     trials = Trials(
@@ -192,11 +197,6 @@ def _by_trials(
         fits=budget is None or budget.met_by(measured), error=best.error,
         steps=len(trials.trials), wall_s=before,
     )  # fmt: skip
-
-
-def zip_first(task: Task, count: int) -> Sequence[tuple[Any, int]]:
-    """Return the first batches of the first half, numbered."""
-    return [(batch, n) for (batch, _), n in zip(task.halves(), range(count), strict=False)]
 
 
 def _row(trial: Trial) -> dict[str, float]:

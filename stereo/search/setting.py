@@ -165,7 +165,7 @@ def stereo_cpu() -> SearchSetting:
         search=SearchConfig(
             steps=1200, warmup=300, optimizer="adamw", lr=3e-3, lr_min=3e-4, weight_decay=1e-4,
             clip=1.0, arch_lr=3e-2, arch_betas=(0.5, 0.999), arch_weight_decay=0.0,
-            measure_every=25, checkpoint_every=50,
+            measure_every=100, checkpoint_every=50,
         ),
     )  # fmt: skip
 
@@ -193,7 +193,7 @@ def stereo_tiny() -> SearchSetting:
         name="stereo_tiny",
         task="stereo",
         config="tiny",
-        relaxed=Relaxation(space="hybrid_stereo", sampled=True),
+        relaxed=Relaxation(space="tiny_stereo", sampled=True),
         search=SearchConfig(
             steps=4, warmup=1, optimizer="adamw", lr=1e-3, lr_min=1e-4, arch_lr=0.05,
             measure_every=2, checkpoint_every=2,
@@ -214,7 +214,7 @@ def cifar10_cpu() -> SearchSetting:
         search=SearchConfig(
             steps=1500, warmup=300, optimizer="adamw", lr=3e-3, lr_min=3e-4, weight_decay=0.02,
             clip=1.0, arch_lr=2e-2, arch_betas=(0.5, 0.999), arch_weight_decay=0.0,
-            measure_every=50, checkpoint_every=100,
+            measure_every=100, checkpoint_every=100,
         ),
         trials=TrialSetting(steps=400, batches=20),
     )  # fmt: skip
@@ -262,7 +262,7 @@ def tiny_images() -> SearchSetting:
     """A search of seconds on class folders, for tests and for trying a change."""
     return replace(
         stereo_tiny(), name="tiny_images", task="imagenet", config="tiny_images",
-        relaxed=Relaxation(space="hybrid_images", sampled=True, samples=2),
+        relaxed=Relaxation(space="tiny_images", sampled=True, samples=2),
     )  # fmt: skip
 
 

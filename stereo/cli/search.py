@@ -1,0 +1,246 @@
+"""``stereo search``: find a network for a task and a budget, resumable at any time."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stereo.cli.errors import guarded
+from stereo.cli.train import Data, DeviceName, Precision, Workers, pairs
+
+if TYPE_CHECKING:
+    from nas.budget import Budget
+    from nas.genotype import Genotype
+    from stereo.search.run import Found, Show
+    from stereo.search.setting import SearchSetting
+
+OWN = ("relaxed", "search", "trials")
+"""Sections of the search; all others belong to the task's configuration."""
+
+
+@guarded
+def search(
+    run: Annotated[Path, typer.Option(help="Run folder to write, or to go on with.")],
+    task: Annotated[
+        str, typer.Option(help="stereo, cifar10, cifar100, imagenet, cifar10-dvs or dvs-gesture.")
+    ] = "stereo",
+    preset: Annotated[
+        str | None, typer.Option(help="Search to start from.", show_default="that of the task")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="What an inference may cost: 5mJ, 0.8GMAC, 1.2M (parameters); several, as in "
+            "2,5,10mJ, give a front.",
+            show_default="none",
+        ),
+    ] = None,
+    method: Annotated[str, typer.Option(help="differentiable, evolution or random.")] = (
+        "differentiable"
+    ),
+    space: Annotated[
+        str | None, typer.Option(help="Search space.", show_default="that of the search")
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps, or trials of the other methods.", min=1, show_default="those of the search"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all chance.")] = 0,
+    data: Data = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="A.B=C",
+            help="Change one field of the search (relaxed.*, "
+            "search.*, trials.*) or of the task's configuration; may be given again.",
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps generated clips.", show_default="clips in --run"),
+    ] = None,
+    workers: Workers = 1,
+    device: DeviceName = "cpu",
+    precision: Precision = "32-true",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Search a network; Ctrl-C and the same command again go on.
+
+    Under torchrun the processes share every batch.
+    """
+    from nas.budget import parse_budgets
+    from stereo.cli.console import print_json
+    from stereo.devices import Device
+    from stereo.errors import StereoError
+    from stereo.search.fronts import search_front
+    from stereo.search.run import run_search
+    from stereo.tasks import bind_task, find_config
+    from stereo.tasks.task import Source
+
+    changes = pairs(assignments or [])
+    setting = _setting(task, preset, space, steps, seed, method, changes)
+    try:
+        budgets: Sequence[Budget | None] = parse_budgets(budget) if budget else (None,)
+    except ValueError as error:
+        raise StereoError(str(error)) from error
+    theirs = {k: v for k, v in changes.items() if k.partition(".")[0] not in OWN}
+    config = find_config(task, setting.config).override({**setting.changes, **theirs})
+    if cache is None and data is None:
+        cache = run / "clips"  # a search looks at the same generated clips again and again
+    bound = bind_task(config, Source(data=data, cache=cache, workers=workers))
+    place = Device(device, precision)
+    with _shown(place.writes) as show:
+        if len(budgets) == 1:
+            found = [
+                run_search(bound, setting, run, method=method, budget=budgets[0], device=place,
+                           show=show(budgets[0]))
+            ]  # fmt: skip
+        else:
+            several = [b for b in budgets if b is not None]
+            found = search_front(
+                bound, setting, run, several, method=method, device=place, show=show
+            )
+    if not place.writes:
+        return
+    documents = [_document(one, setting, method) for one in found]
+    if as_json:
+        print_json(documents[0] if len(found) == 1 else {"front": documents})
+        return
+    _print(found, run, method)
+
+
+def _setting(
+    task: str,
+    preset: str | None,
+    space: str | None,
+    steps: int | None,
+    seed: int,
+    method: str,
+    changes: Mapping[str, str],
+) -> "SearchSetting":
+    """Return the search as the options ask for it."""
+    from stereo.search.setting import find_search
+
+    own = {k: v for k, v in changes.items() if k.partition(".")[0] in OWN}
+    if space is not None:
+        own["relaxed.space"] = space
+    if steps is not None:
+        own["search.steps" if method == "differentiable" else "trials.evaluations"] = str(steps)
+    return find_search(task, preset).override({**own, "search.seed": str(seed)})
+
+
+def _document(found: "Found", setting: "SearchSetting", method: str) -> dict[str, Any]:
+    """Return what was found as JSON has it; costs in other units than mJ have their own names."""
+    in_mj = found.unit == "mJ"
+    return {
+        "genotype": str(found.genotype.absolute()),
+        "task": setting.task,
+        "method": method,
+        "space": setting.relaxed.space,
+        "budget_mj": found.budget if in_mj else None,
+        "expected_mj": found.expected if in_mj else None,
+        "measured_mj": found.measured if in_mj else None,
+        "unit": found.unit,
+        "budget": found.budget,
+        "expected": found.expected,
+        "measured": found.measured,
+        "within_budget": found.fits,
+        "held_out_loss": found.error if found.error < float("inf") else None,
+        "steps": found.steps,
+        "wall_s": found.wall_s,
+    }
+
+
+def _print(found: Sequence["Found"], run: Path, method: str) -> None:
+    """Print the genotype, or the front of several."""
+    from nas.genotype import Genotype
+    from stereo.cli.console import result_console
+    from stereo.front import front_table
+    from stereo.search.fronts import points_of
+
+    console = result_console()
+    if len(found) > 1 and found[0].unit == "mJ":
+        budgets = [one.budget for one in found if one.budget is not None]
+        console.print(front_table(points_of(found, method), budgets, error="held-out loss"))
+        console.print(f"Front: {run / 'front.svg'}", markup=False, soft_wrap=True)
+    for one in found:
+        if len(found) == 1:
+            console.print(Genotype.load(one.genotype).drawing(), markup=False)
+            console.print()
+        limit = "" if one.budget is None else f" of {one.budget:g}"
+        expected = "" if one.expected is None else f" (expected {one.expected:.4g})"
+        kept = "" if one.fits else ", not within 10 % below the budget"
+        console.print(
+            f"measured {one.measured:.4g}{limit} {one.unit}{expected}{kept}; held-out loss after a "
+            f"short training {one.error:.4g}; {one.steps} steps, {one.wall_s:.0f} s",
+            markup=False,
+        )
+        console.print(f"Genotype: {one.genotype}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _shown(visible: bool) -> Iterator[Callable[["Budget | None"], "Show"]]:
+    """Show a live table of a search on standard error; lines now and then without a terminal."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from stereo.cli.console import progress
+
+    console = Console(stderr=True)
+    if not visible:
+        yield lambda _budget: lambda _done, _all, _row, _now: None
+    elif not console.is_terminal:
+        with progress("Searching", "steps") as advance:
+            yield lambda _budget: lambda done, whole, _row, _now: advance(done, whole or done)
+    else:
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+
+            def show(budget: "Budget | None") -> "Show":
+                view = _View(budget)
+                return lambda *news: live.update(view.table(*news))
+
+            yield show
+
+
+class _View:
+    """The live table of one search."""
+
+    EVERY_S = 10.0
+    """Seconds between two looks at what would be decoded."""
+
+    def __init__(self, budget: "Budget | None") -> None:
+        self._budget = budget
+        self._began = self._looked = time.monotonic()
+        self._first: int | None = None
+        self._drawing = ""
+
+    def table(
+        self, done: int, whole: int, row: Mapping[str, float], now: Callable[[], "Genotype"]
+    ) -> Any:
+        """Return the table after a step."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        self._first = done - 1 if self._first is None else self._first
+        elapsed = time.monotonic() - self._began
+        rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
+        left = f"{(whole - done) / rate:.0f} s" if rate > 0 and whole else "?"
+        table = Table(show_header=False, box=None, padding=(0, 2))
+        table.add_row("step", f"{done:,} of {whole:,}" if whole else f"{done:,}")
+        table.add_row("rate", f"{rate:.2f} steps/s, {left} left")
+        for name, value in row.items():
+            if name not in ("step", "seconds"):
+                table.add_row(name, f"{value:.4g}")
+        if self._budget is not None and "cost" in row:
+            share = row["cost"] / self._budget.limit
+            table.add_row("of the budget", f"{share:.0%} of {self._budget}")
+        if time.monotonic() - self._looked > self.EVERY_S:
+            self._looked, self._drawing = time.monotonic(), now().drawing()
+        return Group(table, Text(self._drawing))
