@@ -27,6 +27,9 @@ from nas.neurons import Neuron
 Ahead = Mapping[str, Sequence[Weights]]
 """By name of the neuron, the layer's weights after the step of each candidate."""
 
+Reduce = Callable[[Sequence[Tensor]], None]
+"""Averages tensors over processes, in place; as in ``nas.bilevel.StepRules``."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DGS:
@@ -102,7 +105,13 @@ class Choice:
 
 
 def search_temperatures(
-    model: nn.Module, loss: Loss, training: Sequence[Any], held_out: Sequence[Any], dgs: DGS
+    model: nn.Module,
+    loss: Loss,
+    training: Sequence[Any],
+    held_out: Sequence[Any],
+    dgs: DGS,
+    *,
+    reduce: Reduce = lambda _: None,
 ) -> dict[str, Choice]:
     """Make one round of DGS and set the temperature found for every layer.
 
@@ -112,6 +121,9 @@ def search_temperatures(
         training: batches for the look ahead, at least ``dgs.batches``.
         held_out: as many batches to judge by.
         dgs: how.
+        reduce: averages over processes that share the batches, so that all choose the same as one
+            with the whole batches; ``judge="gradient"`` needs norms that can be differentiated
+            twice, which ``nas.synced`` does not have.
 
     Returns:
         What was found, by name of the neuron. Not in it are neurons that the model did not call,
@@ -127,7 +139,7 @@ def search_temperatures(
             f"{len(held_out)}."
         )
     present = {name: temperature_of(neuron) for name, neuron in neurons.items()}
-    judge = JUDGES[dgs.judge](present, dgs)
+    judge = JUDGES[dgs.judge](present, dgs, reduce)
     for n in range(dgs.batches):
         passed = Pass(model, loss, training[n])
         judge.batch(model, passed, partial(loss_with, model, loss, held_out[n]))
@@ -170,8 +182,9 @@ def temperature_of(neuron: Neuron) -> float:
 class _Compared:
     """What the judges of candidates share."""
 
-    def __init__(self, present: Mapping[str, float], dgs: DGS) -> None:
+    def __init__(self, present: Mapping[str, float], dgs: DGS, reduce: Reduce) -> None:
         self.dgs = dgs
+        self.reduce = reduce
         self.present = present
         self.candidates = {name: dgs.candidates(b) for name, b in present.items()}
         self.judged: dict[str, None] = {}
@@ -184,6 +197,7 @@ class _Compared:
             if name not in self.present:
                 continue
             gradients = [passed.gradient(name, b) for b in self.candidates[name]]
+            self.reduce([g for gradient in gradients for g in gradient.values()])
             if gradients[0]:  # without weights of its own there is no step
                 ahead[name] = [step_ahead(model, gradient, length) for gradient in gradients]
         self.judged |= dict.fromkeys(ahead)
@@ -214,8 +228,8 @@ class _Compared:
 class _Mixed(_Compared):
     """The shares of mixed candidates, moved down the gradient of the held-out loss."""
 
-    def __init__(self, present: Mapping[str, float], dgs: DGS) -> None:
-        super().__init__(present, dgs)
+    def __init__(self, present: Mapping[str, float], dgs: DGS, reduce: Reduce) -> None:
+        super().__init__(present, dgs, reduce)
         self.logits = {name: torch.zeros(len(c), requires_grad=True)
                        for name, c in self.candidates.items()}  # fmt: skip
         self.adam = torch.optim.Adam(self.logits.values(), lr=dgs.rate)
@@ -227,9 +241,10 @@ class _Mixed(_Compared):
             shares = torch.softmax(self.logits[name], 0)
             for parameter in steps[0]:
                 stacked = torch.stack([step[parameter] for step in steps])
-                mixed[parameter] = torch.tensordot(shares.to(stacked.device), stacked, 1)
+                mixed[parameter] = torch.tensordot(shares.to(stacked), stacked, 1)
         logits = [self.logits[name] for name in ahead]
         gradients = torch.autograd.grad(held_out(mixed), logits, allow_unused=True)
+        self.reduce([gradient for gradient in gradients if gradient is not None])
         self.adam.zero_grad()  # a layer that this batch says nothing about stays
         for logit, gradient in zip(logits, gradients, strict=True):
             logit.grad = gradient
@@ -243,16 +258,18 @@ class _Mixed(_Compared):
 class _Losses(_Compared):
     """The held-out loss of every candidate by itself."""
 
-    def __init__(self, present: Mapping[str, float], dgs: DGS) -> None:
-        super().__init__(present, dgs)
+    def __init__(self, present: Mapping[str, float], dgs: DGS, reduce: Reduce) -> None:
+        super().__init__(present, dgs, reduce)
         self.totals = {name: [0.0] * len(c) for name, c in self.candidates.items()}
 
     def judge(self, ahead: Ahead, held_out: Callable[[Weights], Tensor]) -> None:
         """Run the model once for each layer and candidate."""
         with torch.no_grad():
             for name, steps in ahead.items():
-                for k, step in enumerate(steps):
-                    self.totals[name][k] += float(held_out(step))
+                losses = torch.stack([held_out(step).double() for step in steps])
+                self.reduce([losses])
+                for k, value in enumerate(losses.tolist()):
+                    self.totals[name][k] += value
 
     def scores(self, name: str) -> list[float]:
         """Return minus the mean losses."""
@@ -267,9 +284,10 @@ class _Gradient:
     on the held-out batch.
     """
 
-    def __init__(self, present: Mapping[str, float], dgs: DGS) -> None:
+    def __init__(self, present: Mapping[str, float], dgs: DGS, reduce: Reduce) -> None:
         self.present = present
         self.dgs = dgs
+        self.reduce = reduce
         self.logarithms = {
             name: torch.tensor(b).log().requires_grad_() for name, b in present.items()
         }
@@ -281,6 +299,7 @@ class _Gradient:
         parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         found = torch.autograd.grad(held_out({}), list(parameters.values()), allow_unused=True)
         wanted = {n: g for n, g in zip(parameters, found, strict=True) if g is not None}
+        self.reduce(list(wanted.values()))
         self.adam.zero_grad()  # a layer that this batch says nothing about stays
         for name in passed.names:
             if name not in self.present:
@@ -296,6 +315,7 @@ class _Gradient:
                 torch.cat([wanted[p].flatten() for p in shared]), dim=0,
             )  # fmt: skip
             (logarithm.grad,) = torch.autograd.grad(-agreement, logarithm)
+            self.reduce([logarithm.grad])
         self.adam.step()
         ends = torch.tensor([self.dgs.low, self.dgs.high]).log()
         for name in self.judged:
@@ -311,7 +331,7 @@ class _Gradient:
         }
 
 
-JUDGES: dict[str, Callable[[Mapping[str, float], DGS], Any]] = {
+JUDGES: dict[str, Callable[[Mapping[str, float], DGS, Reduce], Any]] = {
     "mixed": _Mixed,
     "loss": _Losses,
     "gradient": _Gradient,

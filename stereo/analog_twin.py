@@ -86,9 +86,7 @@ def _analog_part(part: Part) -> Part:
         for node in part.nodes
     )
     dynamics = tuple(
-        tuple(
-            replace(own, neuron=RECTIFIER, constants={}) if own.spikes else own for own in layer
-        )
+        tuple(replace(own, neuron=RECTIFIER, constants={}) if own.spikes else own for own in layer)
         for layer in part.dynamics
     )
     return replace(part, nodes=nodes, dynamics=dynamics)

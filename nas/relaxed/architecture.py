@@ -96,6 +96,10 @@ class PartArchitecture(nn.Module):
             dynamics=dynamics or {},
         )
 
+    def sharpened(self) -> PartBeliefs:
+        """Return the logits divided by the present softness: what a mixture is made by."""
+        return _scaled(self.beliefs(), 1.0 / self.softness)
+
     def decide(self, after: Tensor | float = 1.0, *, sampled: bool | None = None) -> Tensor:
         """Set ``now`` for one forward pass.
 
@@ -106,12 +110,11 @@ class PartArchitecture(nn.Module):
         Returns:
             The probability that the part and all that follows it is analog.
         """
-        beliefs = self.beliefs()
         if self.sampled and self.training if sampled is None else sampled:
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-            drawn = sample(self.space, beliefs, generator, self.softness)
+            drawn = sample(self.space, self.beliefs(), generator, self.softness)
         else:
-            drawn = gates(self.space, _scaled(beliefs, 1.0 / self.softness))
+            drawn = gates(self.space, self.sharpened())
         self._now = self._choices(drawn, after)
         everything = torch.as_tensor(after, dtype=self.ops.dtype)
         for spikes in drawn.spiking.values():

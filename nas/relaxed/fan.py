@@ -15,6 +15,10 @@ from torch import Tensor, nn
 from nas.dims import CONV, ConvNorm
 from nas.ops import OPS
 
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""Layout by number of dimensions. From other layouts oneDNN computes the gradient of the weights
+several times more slowly where the channels of the input are no multiple of 16."""
+
 
 class MixedOp(nn.Module):
     """The candidates of one edge.
@@ -73,6 +77,8 @@ class Fan(nn.Module):
         """
         if self.portion > 1:
             x = x[:, :: self.portion]
+        if self.together:
+            x = x.contiguous(memory_format=CHANNELS_LAST[x.ndim])
         currents: list[Tensor | None] = [None] * len(self.nodes)
         kinds: dict[tuple[object, ...], list[tuple[int, ConvNorm, Tensor]]] = {}
         for n, (mixed, shares) in enumerate(zip(self.nodes.values(), weights, strict=True)):

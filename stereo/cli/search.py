@@ -173,15 +173,25 @@ def _print(found: Sequence["Found"], run: Path, method: str) -> None:
         if len(found) == 1:
             console.print(Genotype.load(one.genotype).drawing(), markup=False)
             console.print()
-        limit = "" if one.budget is None else f" of {one.budget:g}"
-        expected = "" if one.expected is None else f" (expected {one.expected:.4g})"
+        limit = "" if one.budget is None else f" of {_cost(one.budget, one.unit)}"
+        expected = "" if one.expected is None else f" (expected {_cost(one.expected, one.unit)})"
         kept = "" if one.fits else ", not within 10 % below the budget"
         console.print(
-            f"measured {one.measured:.4g}{limit} {one.unit}{expected}{kept}; held-out loss after a "
-            f"short training {one.error:.4g}; {one.steps} steps, {one.wall_s:.0f} s",
+            f"measured {_cost(one.measured, one.unit)}{limit}{expected}{kept}", markup=False
+        )
+        console.print(
+            f"held-out loss after a short training {one.error:.4g}; {one.steps} steps, "
+            f"{one.wall_s:.0f} s",
             markup=False,
         )
         console.print(f"Genotype: {one.genotype}", markup=False, soft_wrap=True)
+
+
+def _cost(value: float, unit: str) -> str:
+    """Return a cost with its unit."""
+    from energy.reports.text import joules
+
+    return joules(value) if unit == "mJ" else f"{value:.4g} {unit}"
 
 
 @contextmanager
@@ -239,8 +249,8 @@ class _View:
             if name not in ("step", "seconds"):
                 table.add_row(name, f"{value:.4g}")
         if self._budget is not None and "cost" in row:
-            share = row["cost"] / self._budget.limit
-            table.add_row("of the budget", f"{share:.0%} of {self._budget}")
+            share, limit = row["cost"] / self._budget.limit, self._budget
+            table.add_row("of the budget", f"{share:.0%} of {_cost(limit.limit, limit.unit)}")
         if time.monotonic() - self._looked > self.EVERY_S:
             self._looked, self._drawing = time.monotonic(), now().drawing()
         return Group(table, Text(self._drawing))

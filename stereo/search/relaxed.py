@@ -96,10 +96,10 @@ class Relaxed:
         return self.task.loss(network, batch)[0]
 
     def entropy(self) -> dict[str, Tensor]:
-        """Return the mean entropy of a decision in nats, by kind."""
+        """Return the mean entropy of a decision in nats, by kind, at the present softness."""
         found: dict[str, list[Tensor]] = {}
-        for name, beliefs in self.beliefs().items():
-            for kind, value in entropy(self.space.parts[name], beliefs).items():
+        for _, part in architectures(self.network):
+            for kind, value in entropy(part.space, part.sharpened()).items():
                 found.setdefault(kind, []).append(value)
         neurons = [n.entropy() for n in searched_neurons(self.network).values()]
         if neurons:

@@ -105,7 +105,7 @@ class ClassifierTask:
             scores, second = network.both(x)
         else:
             scores = network(x)
-        loss = F.cross_entropy(scores.float(), targets)
+        loss = F.cross_entropy(scores.to(targets.dtype), targets)
         right = scores.detach().argmax(1) == targets.argmax(1)
         metrics = {
             "cross_entropy": float(loss.detach()),
@@ -113,7 +113,7 @@ class ClassifierTask:
         }
         if second is not None:
             loss = loss + self.config.train.auxiliary_weight * F.cross_entropy(
-                second.float(), targets
+                second.to(targets.dtype), targets
             )
         return loss, metrics
 
