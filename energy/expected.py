@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from energy.counter import run_counted
 from energy.errors import EnergyError
 from energy.layers import LayerCounts
-from energy.probabilities import Layout, lay_out, shown_by
+from energy.probabilities import Layout, Shown, lay_out, shown_by
 from energy.profiling import inference_size, steps_of
 from energy.technology import technology as find_technology
 
@@ -92,15 +92,19 @@ class ExpectedEnergy:
             before = self._means.get(key)
             self._means[key] = found if before is None else self._blend(before, found)
 
-    def expected_mj(self, model: nn.Module) -> Tensor:
+    def expected_mj(self, model: nn.Module, shown: Shown | None = None) -> Tensor:
         """Return the expected millijoules of one inference, with gradients to all probabilities.
 
         The synapses alone, as ``EnergyReport.total_mj``.
 
+        Args:
+            model: relaxed network.
+            shown: the probabilities that it shows, where they are at hand.
+
         Raises:
             EnergyError: nothing was measured, or a probability outside [0, 1].
         """
-        share, spikes = self._shares(model)
+        share, spikes = self._shares(shown or shown_by(model))
         mac_pj = [self.technology.need_mac_pj(m.path or "the model") for m in self._means.values()]
         prices = torch.tensor(mac_pj, dtype=torch.float64)
         fired = self._column("ac") * self.technology.ac_pj
@@ -108,20 +112,19 @@ class ExpectedEnergy:
         energy = analog + spikes * fired + (1.0 - spikes) * (dense - analog)
         return (share * energy).sum() * 1e-9
 
-    def expected_dense(self, model: nn.Module) -> Tensor:
+    def expected_dense(self, model: nn.Module, shown: Shown | None = None) -> Tensor:
         """Return the expected synapses of a dense run of one inference, with gradients likewise.
 
         Raises:
             EnergyError: as ``expected_mj``.
         """
-        share, _ = self._shares(model)
+        share, _ = self._shares(shown or shown_by(model))
         return (share * self._column("dense")).sum()
 
-    def _shares(self, model: nn.Module) -> tuple[Tensor, Tensor]:
+    def _shares(self, shown: Shown) -> tuple[Tensor, Tensor]:
         """Return ``[L]``: how much of each layer is expected, and whether its input is spikes."""
         if not self._means:
             raise EnergyError("Nothing was measured yet: call measure(model, inputs) first.")
-        shown = shown_by(model)
         layers = [(layer.path, layer.sources) for layer in self._means.values()]
         wiring = (shown.names, shown.numbers, layers)
         if wiring != self._wiring:

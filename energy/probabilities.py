@@ -16,6 +16,9 @@ from energy.errors import EnergyError
 GATE, ONCE, SPIKING = "gate", "once", "spiking"
 ATTRIBUTES = (GATE, ONCE, SPIKING)
 
+ROUNDING = 1e-5
+"""By so much sums and products of probabilities in float32 may leave [0, 1]."""
+
 Name = tuple[str, str]
 """Name of a module, and of the attribute that it shows."""
 
@@ -77,7 +80,9 @@ def shown_by(model: nn.Module) -> Shown:
             numbers.append(number)
     one = torch.ones((), dtype=torch.float64)
     stacked = torch.stack([*(v.to("cpu", torch.float64) for v in values), one])
-    outside = torch.nonzero((stacked < 0) | (stacked > 1) | stacked.isnan())
+    outside = torch.nonzero(
+        (stacked < -ROUNDING) | (stacked > 1 + ROUNDING) | stacked.isnan()
+    )  # fmt: skip
     if len(outside):
         first = names[numbers.index(int(outside[0]))]
         shown = values[int(outside[0])].item()

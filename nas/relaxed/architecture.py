@@ -31,6 +31,7 @@ class Choices:
     Attributes:
         edges: of each node, by source, the probability that the edge is kept.
         ops: of each edge ``(node, source)``, ``[K]`` weights of the candidates.
+        each_op: the same one by one.
         reach: by layer and level, the probability that the path visits the place.
         arrivals: by layer and level, where the two cells before come from, given that it does.
         spiking: by stage; empty if stages are not searched.
@@ -40,6 +41,7 @@ class Choices:
 
     edges: Mapping[tuple[int, str], Tensor]
     ops: Mapping[tuple[int, str], Tensor]
+    each_op: Mapping[tuple[int, str], tuple[Tensor, ...]]
     reach: Mapping[Step, Tensor]
     arrivals: Mapping[Step, tuple[Mapping[int, Tensor], Mapping[int, Tensor]]]
     spiking: Mapping[str, Tensor]
@@ -141,13 +143,15 @@ class PartArchitecture(nn.Module):
         for stage in reversed(tuple(drawn.spiking)):
             share = share * (1.0 - drawn.spiking[stage])
             once[stage] = share
+        ops = dict(zip(space.pairs, drawn.ops.unbind(), strict=True))
         return Choices(
             edges={
                 (node, source): drawn.edges[node][n]
                 for node in range(space.nodes)
                 for n, source in enumerate(space.sources(node))
             },
-            ops=dict(zip(space.pairs, drawn.ops.unbind(), strict=True)),
+            ops=ops,
+            each_op={pair: shares.unbind() for pair, shares in ops.items()},
             reach=visited,
             arrivals=arrivals(space, drawn.transitions, visited),
             spiking=drawn.spiking,

@@ -15,10 +15,6 @@ from torch import Tensor, nn
 from nas.dims import CONV, ConvNorm
 from nas.ops import OPS
 
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-"""Layout by number of dimensions. From other layouts oneDNN computes the gradient of the weights
-several times more slowly where the channels of the input are no multiple of 16."""
-
 
 class MixedOp(nn.Module):
     """The candidates of one edge.
@@ -77,8 +73,10 @@ class Fan(nn.Module):
         """
         if self.portion > 1:
             x = x[:, :: self.portion]
-        if self.together:
-            x = x.contiguous(memory_format=CHANNELS_LAST[x.ndim])
+        if self.together and x.ndim == 5:
+            # From the usual layout of volumes oneDNN takes several times as long for the gradient
+            # of the weights, unless the channels of the input are a multiple of 16.
+            x = x.contiguous(memory_format=torch.channels_last_3d)
         currents: list[Tensor | None] = [None] * len(self.nodes)
         kinds: dict[tuple[object, ...], list[tuple[int, ConvNorm, Tensor]]] = {}
         for n, (mixed, shares) in enumerate(zip(self.nodes.values(), weights, strict=True)):

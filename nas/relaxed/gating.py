@@ -5,7 +5,7 @@
 instead of at every time step. All are tensors with gradients to the architecture.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -22,49 +22,62 @@ Marks = list[tuple[nn.Module, str, Tensor]]
 """Modules, names of attributes and their values."""
 
 
-@contextmanager
-def gated(model: nn.Module) -> Iterator[None]:
-    """Decide, and show all probabilities as attributes while the block runs.
-
-    Every candidate runs by itself meanwhile, so that its work can be told from that of others.
+class Gates:
+    """The probabilities of a relaxed network and who shows them; a space has thousands of modules.
 
     Args:
         model: relaxed network; its attribute ``behind`` names modules that run as often as the
             last stage.
     """
-    modules = list(model.modules())  # once: a search space has thousands of them
-    parts = [module for module in modules if isinstance(module, PartArchitecture)]
-    decide_parts(parts, sampled=False)
-    marks = _marks(model, modules, parts)
-    fans = [module for module in modules if isinstance(module, Fan)]
-    try:
-        for module, attribute, value in marks:
-            vars(module)[attribute] = value  # past nn.Module's own checks, which take their time
-        for fan in fans:
-            fan.together = False
+
+    def __init__(self, model: nn.Module) -> None:
+        kinds = RelaxedPath | RelaxedFire | PerLevel
+        modules = list(model.modules())
+        self._parts = [module for module in modules if isinstance(module, PartArchitecture)]
+        self._fans = [module for module in modules if isinstance(module, Fan)]
+        self._showing = [module for module in modules if isinstance(module, kinds)]
+        self._behind = [model.get_submodule(name) for name in getattr(model, "behind", ())]
+
+    def marks(self) -> Marks:
+        """Decide, without chance, and return all probabilities, always in the same order."""
+        decide_parts(self._parts, sampled=False)
+        marks: Marks = []
+        for module in self._showing:
+            if isinstance(module, RelaxedPath):
+                _mark_path(module, marks)
+            elif isinstance(module, RelaxedFire):
+                _mark_fire(module, marks)
+            elif isinstance(module, PerLevel):
+                _mark_ends(module, marks)
+        for once in (part.now.once["end"] for part in self._parts[-1:] if part.now.once):
+            marks += [(module, "once", once) for module in self._behind]
+        return marks
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show all probabilities as attributes while the block runs.
+
+        Every candidate runs by itself meanwhile, so that its work can be told from that of others.
+        """
+        marks = self.marks()
+        try:
+            for module, attribute, value in marks:
+                vars(module)[attribute] = value  # past nn.Module's own checks, which take time
+            for fan in self._fans:
+                fan.together = False
+            yield
+        finally:
+            for fan in self._fans:
+                fan.together = True
+            for module, attribute, _ in marks:
+                vars(module).pop(attribute, None)
+
+
+@contextmanager
+def gated(model: nn.Module) -> Iterator[None]:
+    """Decide, and show all probabilities of a model as attributes while the block runs."""
+    with Gates(model).shown():
         yield
-    finally:
-        for fan in fans:
-            fan.together = True
-        for module, attribute, _ in marks:
-            del vars(module)[attribute]
-
-
-def _marks(
-    model: nn.Module, modules: Sequence[nn.Module], parts: Sequence[PartArchitecture]
-) -> Marks:
-    marks: Marks = []
-    for module in modules:
-        if isinstance(module, RelaxedPath):
-            _mark_path(module, marks)
-        elif isinstance(module, RelaxedFire):
-            _mark_fire(module, marks)
-        elif isinstance(module, PerLevel):
-            _mark_ends(module, marks)
-    for name in getattr(model, "behind", ()):
-        for once in (part.now.once["end"] for part in parts[-1:] if part.now.once):
-            marks.append((model.get_submodule(name), "once", once))
-    return marks
 
 
 def expected_parameters(model: nn.Module) -> Tensor:
@@ -123,7 +136,7 @@ def _mark_fan(fan: nn.Module, source: str, choices: Choices, marks: Marks) -> No
     for node, mixed in fan.nodes.items():
         assert isinstance(mixed, MixedOp)
         marks.append((mixed, "gate", choices.edges[int(node), source]))
-        shares = choices.ops[int(node), source].unbind()
+        shares = choices.each_op[int(node), source]
         for op, share in zip(mixed.ops.values(), shares, strict=True):
             marks.append((op, "gate", share))
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from energy import profile
 from energy.expected import ExpectedEnergy
-from nas.relaxed.gating import expected_parameters, gated
+from energy.probabilities import Shown, shown_by
+from nas.relaxed.gating import Gates, expected_parameters
 
 
 def measured_cost(
@@ -44,24 +45,42 @@ class ExpectedCost:
     ) -> None:
         self.network, self.example, self.unit = network, tuple(example), unit
         self.counts = ExpectedEnergy(technology)
+        self._gates = Gates(network)
+        self._first: Shown | None = None
+        self._numbers: list[int] = []
 
     def measure(self) -> None:
         """Refresh the running counts."""
         mode = self.network.training
         try:
-            with torch.no_grad(), gated(self.network.eval()):
+            self.network.eval()
+            with torch.no_grad(), self._gates.shown():
                 self.counts.measure(self.network, *self.example)
         finally:
             self.network.train(mode)
 
     def now(self) -> Tensor:
         """Return the expected cost at the present beliefs, with gradients to them."""
-        with gated(self.network):
-            if self.unit == "Mparam":
+        if self.unit == "Mparam":
+            with self._gates.shown():
                 return expected_parameters(self.network) * 1e-6
-            if self.unit == "GMAC":
-                return self.counts.expected_dense(self.network) * 1e-9
-            return self.counts.expected_mj(self.network)
+        if self.unit == "GMAC":
+            return self.counts.expected_dense(self.network, self._shown()) * 1e-9
+        return self.counts.expected_mj(self.network, self._shown())
+
+    def _shown(self) -> Shown:
+        """Return all probabilities; where they stand is looked up once, as it never changes."""
+        if self._first is None:
+            with self._gates.shown():
+                self._first = shown_by(self.network)
+            number_of = dict(zip(self._first.names, self._first.numbers, strict=True))
+            name_of = {id(module): name for name, module in self.network.named_modules()}
+            self._numbers = [number_of[name_of[id(m)], a] for m, a, _ in self._gates.marks()]
+        values = list(self._first.values.detach().unbind())
+        for number, (*_, value) in zip(self._numbers, self._gates.marks(), strict=True):
+            values[number] = value
+        stacked = torch.stack([value.to("cpu", torch.float64) for value in values])
+        return Shown(self._first.names, self._first.numbers, stacked)
 
     def state_dict(self) -> Mapping[str, object]:
         """Return the running counts."""
