@@ -111,7 +111,7 @@ def search_temperatures(
     held_out: Sequence[Any],
     dgs: DGS,
     *,
-    reduce: Reduce = lambda _: None,
+    reduce: Reduce | None = None,
 ) -> dict[str, Choice]:
     """Make one round of DGS and set the temperature found for every layer.
 
@@ -121,17 +121,22 @@ def search_temperatures(
         training: batches for the look ahead, at least ``dgs.batches``.
         held_out: as many batches to judge by.
         dgs: how.
-        reduce: averages over processes that share the batches, so that all choose the same as one
-            with the whole batches; ``judge="gradient"`` needs norms that can be differentiated
-            twice, which ``nas.synced`` does not have.
+        reduce: averages over processes that share the batches; all of them find then what one finds
+            with the whole batches.
 
     Returns:
         What was found, by name of the neuron. Not in it are neurons that the model did not call,
         and those without weights of their own (behind a plain pool), which have no step to judge.
 
     Raises:
-        ValueError: no layer matches, a temperature is learned or not one number, too few batches.
+        ValueError: no layer matches, a temperature is learned or not one number, too few batches,
+            or several processes with a judge that works in one only.
     """
+    if reduce is not None and dgs.judge == "gradient":
+        raise ValueError(
+            "The judge 'gradient' differentiates twice, and norms that several processes share "
+            "(nas.synced) cannot be; judge by mixed or loss, or use one process."
+        )
     neurons = temperature_layers(model, dgs.layers)
     if min(len(training), len(held_out)) < dgs.batches:
         raise ValueError(
@@ -139,7 +144,7 @@ def search_temperatures(
             f"{len(held_out)}."
         )
     present = {name: temperature_of(neuron) for name, neuron in neurons.items()}
-    judge = JUDGES[dgs.judge](present, dgs, reduce)
+    judge = JUDGES[dgs.judge](present, dgs, reduce or _keep)
     for n in range(dgs.batches):
         passed = Pass(model, loss, training[n])
         judge.batch(model, passed, partial(loss_with, model, loss, held_out[n]))
@@ -177,6 +182,10 @@ def temperature_of(neuron: Neuron) -> float:
             "own, or has one per channel. Leave it out with DGS(layers=...)."
         )
     return float(value)
+
+
+def _keep(_: Sequence[Tensor]) -> None:
+    """Average over one process."""
 
 
 class _Compared:
@@ -285,9 +294,9 @@ class _Gradient:
     """
 
     def __init__(self, present: Mapping[str, float], dgs: DGS, reduce: Reduce) -> None:
+        del reduce  # one process only
         self.present = present
         self.dgs = dgs
-        self.reduce = reduce
         self.logarithms = {
             name: torch.tensor(b).log().requires_grad_() for name, b in present.items()
         }
@@ -299,7 +308,6 @@ class _Gradient:
         parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         found = torch.autograd.grad(held_out({}), list(parameters.values()), allow_unused=True)
         wanted = {n: g for n, g in zip(parameters, found, strict=True) if g is not None}
-        self.reduce(list(wanted.values()))
         self.adam.zero_grad()  # a layer that this batch says nothing about stays
         for name in passed.names:
             if name not in self.present:
@@ -315,7 +323,6 @@ class _Gradient:
                 torch.cat([wanted[p].flatten() for p in shared]), dim=0,
             )  # fmt: skip
             (logarithm.grad,) = torch.autograd.grad(-agreement, logarithm)
-            self.reduce([logarithm.grad])
         self.adam.step()
         ends = torch.tensor([self.dgs.low, self.dgs.high]).log()
         for name in self.judged:

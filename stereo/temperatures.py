@@ -1,18 +1,18 @@
 """DGS between training steps, and the temperatures found written into the genotype."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from statistics import fmean
 from typing import Any
 
-import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from nas.cell import CellPath
 from nas.dgs import DGS, Choice, search_temperatures, temperature_layers
 from nas.genotype import Constant, Dynamics, Genotype, Node, Part
 from nas.neurons import Neuron
+from nas.synced import average_gradients, rank_and_ranks
 from stereo.errors import StereoError
 
 PARTS = {"feature": ("features", ""), "matching": ("matching",)}
@@ -42,34 +42,29 @@ def dgs_round(
         StereoError: the search cannot be made with this network, these batches, or in several
             processes.
     """
-    together = distributed.is_available() and distributed.is_initialized()
-    if together and dgs.judge == "gradient":  # shared batch norms can be differentiated once
-        raise StereoError(
-            "dgs.judge=gradient differentiates twice, and batch norms that several processes share "
-            "cannot be; choose dgs.judge=mixed or loss, or train in one process."
-        )
     pairs = list(islice(halves, dgs.batches))
+    device = next(network.parameters()).device
+
+    def reduce(tensors: Sequence[Tensor]) -> None:
+        """Average where the processes can talk: what DGS compares is on the CPU."""
+        moved = [tensor.detach().to(device) for tensor in tensors]
+        average_gradients(moved)
+        for tensor, mean in zip(tensors, moved, strict=True):
+            tensor.detach().copy_(mean)
+
     try:
         found = search_temperatures(
-            network, loss, [first for first, _ in pairs], [second for _, second in pairs], dgs
-        )
+            network, loss, [first for first, _ in pairs], [second for _, second in pairs], dgs,
+            reduce=reduce if rank_and_ranks()[1] > 1 else None,
+        )  # fmt: skip
     except ValueError as error:
         raise StereoError(f"The temperatures cannot be searched: {error}") from error
-    neurons = temperature_layers(network, dgs.layers)
-    after = torch.tensor([found[name].after for name in found])
-    if together:  # every process saw other data
-        device = next(network.parameters()).device
-        shared = after.to(device)
-        distributed.all_reduce(shared)
-        after = (shared / distributed.get_world_size()).cpu()
-    averaged = temperature_layers(average, dgs.layers)
-    agreed = {}
-    for name, value in zip(found, after.tolist(), strict=True):
-        for neuron in (neurons[name], averaged[name]):
-            neuron.set_temperature(value)
-            neuron.to(next(network.parameters()).device)
-        agreed[name] = replace(found[name], after=value)
-    return agreed
+    for model in (network, average):
+        neurons = temperature_layers(model, dgs.layers)
+        for name, choice in found.items():
+            neurons[name].set_temperature(choice.after)
+            neurons[name].to(device)
+    return found
 
 
 def with_temperatures(genotype: Genotype, network: nn.Module) -> Genotype:

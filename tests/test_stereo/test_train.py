@@ -32,6 +32,21 @@ class Killed(Exception):
     """Stands for the death of the process."""
 
 
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """Files of genotypes with fewer layers than the published ones, by their name."""
+    found = {}
+    for name, paths in (
+        ("spikedhs_cifar", {"feature": (0, 1)}),
+        ("spikedhs", {"feature": (0, 1), "matching": (0, 1)}),
+    ):
+        genotype = load_genotype(name)
+        parts = {n: replace(part, path=paths[n]) for n, part in genotype.parts.items()}
+        found[name] = str(tmp_path_factory.mktemp("genotypes") / f"{name}.json")
+        replace(genotype, parts=parts).save(found[name])
+    return found
+
+
 def task(config, folder=None):
     clips = None if folder is None else folder / "clips"
     return StereoTask(config, Source(cache=clips, workers=0))
@@ -42,8 +57,8 @@ def lines(run):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
-def test_a_killed_training_goes_on_to_the_same_numbers(tmp_path):
-    config = PRESETS["tiny"]()
+def test_a_killed_training_goes_on_to_the_same_numbers(short, tmp_path):
+    config = PRESETS["tiny"]().override({"network.genotype": short["spikedhs"]})
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(task(config, tmp_path), whole)
 
@@ -98,8 +113,8 @@ def test_run_folders_that_cannot_be_used(tmp_path):
         load_network(run)
 
 
-def test_another_configuration_or_an_unwanted_resume_is_refused(tmp_path):
-    config = PRESETS["tiny"]().override({"train.steps": "2"})
+def test_another_configuration_or_an_unwanted_resume_is_refused(short, tmp_path):
+    config = PRESETS["tiny"]().override({"train.steps": "1", "network.genotype": short["spikedhs"]})
     train(task(config), tmp_path)
     with pytest.raises(StereoError, match="with another configuration"):
         train(task(config.override({"train.seed": "2"})), tmp_path)
@@ -110,14 +125,15 @@ def test_another_configuration_or_an_unwanted_resume_is_refused(tmp_path):
         train(task(config), tmp_path)
 
 
-def test_learning_lowers_the_loss(tmp_path):
+def test_learning_lowers_the_loss(short, tmp_path):
     """Generated data, one clip: the loop must at least learn that by heart."""
     config = PRESETS["tiny"]().override(
-        {"train.steps": "40", "train.clips": "1", "train.learning_rate": "0.01"}
-    )
+        {"train.steps": "20", "train.clips": "1", "train.learning_rate": "0.01",
+         "network.genotype": short["spikedhs"]}
+    )  # fmt: skip
     train(task(config, tmp_path), tmp_path / "run")
     loss = [row["planes"] for row in lines(tmp_path / "run")]
-    assert sum(loss[-8:]) < 0.9 * sum(loss[:8])
+    assert sum(loss[-6:]) < 0.9 * sum(loss[:6])
 
 
 # ---- classification
@@ -126,21 +142,6 @@ def test_learning_lowers_the_loss(tmp_path):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     return write_class_folders(tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture(scope="module")
-def short(tmp_path_factory):
-    """Files of genotypes with fewer layers than the published ones, by their name."""
-    found = {}
-    for name, paths in (
-        ("spikedhs_cifar", {"feature": (0, 1)}),
-        ("spikedhs", {"feature": (0, 1), "matching": (0, 1)}),
-    ):
-        genotype = load_genotype(name)
-        parts = {n: replace(part, path=paths[n]) for n, part in genotype.parts.items()}
-        found[name] = str(tmp_path_factory.mktemp("genotypes") / f"{name}.json")
-        replace(genotype, parts=parts).save(found[name])
-    return found
 
 
 def images(folder, genotype, **changes):
@@ -226,9 +227,9 @@ def test_temperatures_of_a_stereo_network_are_searched(short, tmp_path):
 
 
 def test_several_processes_do_not_differentiate_twice(short, folders, monkeypatch):
-    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("stereo.temperatures.rank_and_ranks", lambda: (0, 2))
     network = images(folders, short["spikedhs_cifar"]).network()
-    with pytest.raises(StereoError, match="choose dgs.judge=mixed or loss"):
+    with pytest.raises(StereoError, match="judge by mixed or loss, or use one process"):
         dgs_round(network, network, lambda _n, _b: torch.zeros(()), [], DGS(judge="gradient"))
 
 
@@ -291,14 +292,15 @@ def test_two_processes_equal_one(folders, short, tmp_path):
     nothing of the kind happens in a few steps, so that what is left is the arithmetic.
     """
     options = {
-        "train.optimizer": "sgd", "train.learning_rate": "0.05", "train.steps": "5",
+        "train.optimizer": "sgd", "train.learning_rate": "0.05", "train.steps": "4",
         "train.ema": "0.5", "train.clip_norm": "1.0", "train.rate_weight": "0.1",
-        "train.accumulate": "2", "train.evaluate_every": "2",
+        "train.evaluate_every": "4",
         "train.dgs": "true", "dgs.first": "2", "dgs.batches": "1", "dgs.layers": "stem*",
         "network.genotype": short["spikedhs_cifar"],
     }  # fmt: skip
     pairs = [f"{name}={value}" for name, value in options.items()]
     command = [sys.executable, two_trainings.__file__, str(folders), str(tmp_path / "two"), *pairs]
+    best = two_trainings.train_exactly(options, folders, tmp_path / "one")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -315,26 +317,22 @@ def test_two_processes_equal_one(folders, short, tmp_path):
         )
         for n in range(2)
     ]  # fmt: skip
-    best = two_trainings.train_exactly(options, folders, tmp_path / "one")
     for process in processes:
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     one, two = (lines(tmp_path / name) for name in ("one", "two-64"))
-    assert [row["step"] for row in two] == [1, 2, 3, 4, 5], "one process writes"
+    assert [row["step"] for row in two] == [1, 2, 3, 4], "one process writes"
     assert "temperatures" in two[2]
     assert best["cross_entropy"] > 0
     for expected, got in zip(one, two, strict=True):
-        changed = expected.pop("temperatures", {}), got.pop("temperatures", {})
-        assert set(changed[0]) == set(changed[1])
+        assert got.pop("temperatures", {}) == expected.pop("temperatures", {})
         assert got == pytest.approx(expected, rel=1e-5), "digits of the log"
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two-64")
     assert set(one) == set(two)
     start = images(folders, short["spikedhs_cifar"]).network().double().state_dict()
     for name, value in one.items():
-        if name.endswith(".temperature"):
-            continue
         torch.testing.assert_close(two[name], value, rtol=1e-10, atol=1e-10, msg=name)
-        assert not torch.equal(value, start[name]), f"{name} has moved at all"
+        assert name not in start or not torch.equal(value, start[name]), f"{name} has moved at all"
     # the command itself
-    assert [row["step"] for row in lines(tmp_path / "two")] == [1, 2, 3, 4, 5]
+    assert [row["step"] for row in lines(tmp_path / "two")] == [1]
     assert weights(tmp_path / "two")
