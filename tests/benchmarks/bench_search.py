@@ -24,7 +24,7 @@ ours normalize over all time steps together and the peer over each by itself. Ti
 of training mode. `sampled` and `portion 4` compute less on purpose, so equal nothing.
 
 Cases run in turn, and a ratio is the median over rounds of ratios within a round. Memory is that of
-a new process per case: the largest resident set in two steps beyond the resident set before them,
+a new process per case: the largest resident set in one step beyond the resident set before it,
 when a step at 36 x 48 has loaded what there is to load. `--profile` prints where the time of one
 step of a case goes.
 """
@@ -224,12 +224,11 @@ def resident_mib():
 
 
 def own_memory(case, options):
-    """Return what two steps of a case take in this process, MiB."""
+    """Return what a step of a case takes in this process, MiB."""
     search = Search(case, options)
     search.stepper(*WARM_SIZE)()
     step, before = search.stepper(options.height, options.width), resident_mib()
-    for _ in range(2):
-        step()
+    step()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before
 
 
