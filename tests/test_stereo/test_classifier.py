@@ -75,9 +75,10 @@ def test_the_stem_multiplies_once_and_the_rest_accumulates():
 
 def test_energy_is_that_of_one_image():
     network = SpikingClassifier(small()).eval()
-    x = torch.randn(3, 3, 16, 16)
-    each = [profile(network, x[n : n + 1]).total_mj for n in range(3)]
-    assert profile(network, x).total_mj == pytest.approx(sum(each) / 3)
+    x = torch.randn(2, 3, 16, 16)
+    each = [profile(network, x[n : n + 1]).total_mj for n in range(2)]
+    assert each[0] != each[1]
+    assert profile(network, x).total_mj == pytest.approx(sum(each) / 2)
 
 
 def test_an_average_pool_runs_its_linear_layer_once():

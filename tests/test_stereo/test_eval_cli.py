@@ -1,6 +1,7 @@
 """`stereo train` and `stereo eval` of a classifier, through the command line."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from stereo.checkpoint import load_run, save_network
 from stereo.classifier import SpikingClassifier
 from stereo.cli import app
 from stereo.cli.eval import class_rows
+from stereo.config import load_genotype
 from stereo.image_presets import IMAGE_PRESETS
 
 
@@ -24,10 +26,13 @@ def folders(tmp_path_factory):
 
 
 def test_train_then_eval(folders, tmp_path):
-    run = tmp_path / "run"
+    run, genotype = tmp_path / "run", load_genotype("spikedhs_cifar")
+    part = replace(genotype.parts["feature"], path=(0, 1))  # two layers are enough here
+    replace(genotype, parts={"feature": part}).save(tmp_path / "short.json")
     result = call(
         "train", "--task", "imagenet", "--preset", "tiny_images", "--data", folders, "--run", run,
-        "--set", "train.steps=2", "--workers", 0, "--json",
+        "--set", "train.steps=2", "--set", f"network.genotype={tmp_path / 'short.json'}",
+        "--workers", 0, "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)

@@ -47,8 +47,13 @@ def short(tmp_path_factory):
     return found
 
 
-def task(config, folder=None):
-    clips = None if folder is None else folder / "clips"
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A cache of generated clips, which many tests see."""
+    return tmp_path_factory.mktemp("clips")
+
+
+def task(config, clips=None):
     return StereoTask(config, Source(cache=clips, workers=0))
 
 
@@ -57,19 +62,19 @@ def lines(run):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
-def test_a_killed_training_goes_on_to_the_same_numbers(short, tmp_path):
+def test_a_killed_training_goes_on_to_the_same_numbers(short, clips, tmp_path):
     config = PRESETS["tiny"]().override({"network.genotype": short["spikedhs"]})
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(task(config, tmp_path), whole)
+    train(task(config, clips), whole)
 
     def die(step, _metrics):
         if step == 3:  # one step after the last saved state
             raise Killed
 
     with pytest.raises(Killed):
-        train(task(config, tmp_path), broken, report=die)
+        train(task(config, clips), broken, report=die)
     assert json.loads((broken / "about.json").read_text())["step"] == 2
-    train(task(config, tmp_path), broken)
+    train(task(config, clips), broken)
     # The saved state is equal bit for bit; later sums inside the libraries may round differently.
     assert [row["step"] for row in lines(broken)] == [1, 2, 3, 4]
     for expected, got in zip(lines(whole), lines(broken), strict=True):
@@ -113,27 +118,27 @@ def test_run_folders_that_cannot_be_used(tmp_path):
         load_network(run)
 
 
-def test_another_configuration_or_an_unwanted_resume_is_refused(short, tmp_path):
+def test_another_configuration_or_an_unwanted_resume_is_refused(short, clips, tmp_path):
     config = PRESETS["tiny"]().override({"train.steps": "1", "network.genotype": short["spikedhs"]})
-    train(task(config), tmp_path)
+    train(task(config, clips), tmp_path)
     with pytest.raises(StereoError, match="with another configuration"):
-        train(task(config.override({"train.seed": "2"})), tmp_path)
+        train(task(config.override({"train.seed": "2"}), clips), tmp_path)
     with pytest.raises(StereoError, match="already holds a training"):
-        train(task(config), tmp_path, resume=False)
+        train(task(config, clips), tmp_path, resume=False)
     (tmp_path / "state" / "latest.pt").write_bytes(b"no")
     with pytest.raises(StereoError, match="Cannot resume"):
-        train(task(config), tmp_path)
+        train(task(config, clips), tmp_path)
 
 
-def test_learning_lowers_the_loss(short, tmp_path):
+def test_learning_lowers_the_loss(short, clips, tmp_path):
     """Generated data, one clip: the loop must at least learn that by heart."""
     config = PRESETS["tiny"]().override(
-        {"train.steps": "20", "train.clips": "1", "train.learning_rate": "0.01",
+        {"train.steps": "12", "train.clips": "1", "train.learning_rate": "0.02",
          "network.genotype": short["spikedhs"]}
     )  # fmt: skip
-    train(task(config, tmp_path), tmp_path / "run")
+    train(task(config, clips), tmp_path / "run")
     loss = [row["planes"] for row in lines(tmp_path / "run")]
-    assert sum(loss[-6:]) < 0.9 * sum(loss[:6])
+    assert sum(loss[-4:]) < 0.9 * sum(loss[:4])
 
 
 # ---- classification
@@ -209,13 +214,13 @@ def test_an_interrupted_classifier_goes_on_bit_for_bit_with_searched_temperature
     assert weights(whole / "best")
 
 
-def test_temperatures_of_a_stereo_network_are_searched(short, tmp_path):
+def test_temperatures_of_a_stereo_network_are_searched(short, clips, tmp_path):
     """By the published judge, for all layers: no option but when and with how many batches."""
     changes = {name.replace("__", "."): value for name, value in SEARCHED.items()}
     config = PRESETS["tiny"]().override(
         changes | {"network.genotype": short["spikedhs"], "train.steps": "2"}
     )
-    train(task(config, tmp_path), tmp_path / "run")
+    train(task(config, clips), tmp_path / "run")
     found = lines(tmp_path / "run")[1]["temperatures"]
     network = load_run(tmp_path / "run")
     for part, module in (("feature", "features"), ("matching", "matching")):
