@@ -24,9 +24,10 @@ ours normalize over all time steps together and the peer over each by itself. Ti
 of training mode. `sampled` and `portion 4` compute less on purpose, so equal nothing.
 
 Cases run in turn, and a ratio is the median over rounds of ratios within a round. Memory is that of
-a new process per case: the largest resident set in one step beyond the resident set before it,
-when a step at 36 x 48 has loaded what there is to load. `--profile` prints where the time of one
-step of a case goes.
+a new process per case: the largest resident set in the first step beyond the resident set before
+it, so code that is loaded on the way counts too, in all cases alike (a smaller step before would
+leave freed memory behind, which then would not be counted). `--profile` prints where the time of
+one step of a case goes.
 """
 
 import argparse
@@ -65,7 +66,6 @@ OPTIONS = {
     "sampled": {"sampled": True},
     "portion 4": {"portion": 4},
 }
-WARM_SIZE = 36, 48
 DENSITY = 0.1
 """Events per pixel, channel and time step, over all its sub-bins."""
 
@@ -226,7 +226,6 @@ def resident_mib():
 def own_memory(case, options):
     """Return what a step of a case takes in this process, MiB."""
     search = Search(case, options)
-    search.stepper(*WARM_SIZE)()
     step, before = search.stepper(options.height, options.width), resident_mib()
     step()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before
