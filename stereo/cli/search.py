@@ -14,8 +14,10 @@ from stereo.cli.train import Data, DeviceName, Precision, Workers, pairs
 if TYPE_CHECKING:
     from nas.budget import Budget
     from nas.genotype import Genotype
+    from stereo.devices import Device
     from stereo.search.run import Found, Show
     from stereo.search.setting import SearchSetting
+    from stereo.tasks.task import Task
 
 OWN = ("relaxed", "search", "trials")
 """Sections of the search; all others belong to the task's configuration."""
@@ -74,45 +76,64 @@ def search(
 
     Under torchrun the processes share every batch.
     """
-    from nas.budget import parse_budgets
     from stereo.cli.console import print_json
     from stereo.devices import Device
-    from stereo.errors import StereoError
-    from stereo.search.fronts import search_front
-    from stereo.search.run import run_search
     from stereo.tasks import bind_task, find_config
     from stereo.tasks.task import Source
 
     changes = pairs(assignments or [])
     setting = _setting(task, preset, space, steps, seed, method, changes)
-    try:
-        budgets: Sequence[Budget | None] = parse_budgets(budget) if budget else (None,)
-    except ValueError as error:
-        raise StereoError(str(error)) from error
+    budgets = _budgets(budget)
     theirs = {k: v for k, v in changes.items() if k.partition(".")[0] not in OWN}
     config = find_config(task, setting.config).override({**setting.changes, **theirs})
     if cache is None and data is None:
         cache = run / "clips"  # a search looks at the same generated clips again and again
     bound = bind_task(config, Source(data=data, cache=cache, workers=workers))
     place = Device(device, precision)
-    with _shown(place.writes) as show:
-        if len(budgets) == 1:
-            found = [
-                run_search(bound, setting, run, method=method, budget=budgets[0], device=place,
-                           show=show(budgets[0]))
-            ]  # fmt: skip
-        else:
-            several = [b for b in budgets if b is not None]
-            found = search_front(
-                bound, setting, run, several, method=method, device=place, show=show
-            )
+    found = _search(bound, setting, run, budgets, method, place)
     if not place.writes:
         return
     documents = [_document(one, setting, method) for one in found]
     if as_json:
         print_json(documents[0] if len(found) == 1 else {"front": documents})
-        return
-    _print(found, run, method)
+    else:
+        _print(found, run, method)
+
+
+def _search(
+    task: "Task",
+    setting: "SearchSetting",
+    run: Path,
+    budgets: Sequence["Budget"],
+    method: str,
+    device: "Device",
+) -> Sequence["Found"]:
+    """Search for each budget, or without one, and show how it goes."""
+    from stereo.search.fronts import search_front
+    from stereo.search.run import run_search
+
+    with _shown(device.writes) as show:
+        if len(budgets) > 1:
+            return search_front(
+                task, setting, run, budgets, method=method, device=device, show=show
+            )  # fmt: skip
+        one = budgets[0] if budgets else None
+        return [
+            run_search(
+                task, setting, run, method=method, budget=one, device=device, show=show(one)
+            )
+        ]  # fmt: skip
+
+
+def _budgets(text: str | None) -> tuple["Budget", ...]:
+    """Read the option."""
+    from nas.budget import parse_budgets
+    from stereo.errors import StereoError
+
+    try:
+        return parse_budgets(text) if text else ()
+    except ValueError as error:
+        raise StereoError(str(error)) from error
 
 
 def _setting(
