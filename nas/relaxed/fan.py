@@ -73,10 +73,11 @@ class Fan(nn.Module):
         """
         if self.portion > 1:
             x = x[:, :: self.portion]
-        if self.together and x.ndim == 5:
-            # From the usual layout of volumes oneDNN takes several times as long for the gradient
-            # of the weights, unless the channels of the input are a multiple of 16.
-            x = x.contiguous(memory_format=torch.channels_last_3d)
+        if self.together:
+            # From the usual layout oneDNN takes several times as long for the gradient of the
+            # weights, unless the channels of the input are a multiple of 16.
+            last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+            x = x.contiguous(memory_format=last)
         currents: list[Tensor | None] = [None] * len(self.nodes)
         kinds: dict[tuple[object, ...], list[tuple[int, ConvNorm, Tensor]]] = {}
         for n, (mixed, shares) in enumerate(zip(self.nodes.values(), weights, strict=True)):

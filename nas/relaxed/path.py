@@ -53,7 +53,7 @@ class RelaxedCell(nn.Module):
         portion: int = 1,
     ) -> None:
         super().__init__()
-        self.space, self.place, self.outputs = space, place, outputs
+        self.space, self.place, self.channels, self.outputs = space, place, channels, outputs
         nodes = range(space.nodes)
         fan = partial(
             Fan, space.dimension, outputs=channels, candidates=space.candidates, portion=portion
@@ -92,9 +92,8 @@ class RelaxedCell(nn.Module):
         for n, neuron in enumerate(self.neurons):
             current = currents[n]
             if current is None:  # nothing was drawn that carries a current
-                like = out[0] if out else self._silent(previous)
-                out.append(torch.zeros_like(like))
-                continue
+                x = next(iter(previous.values()))
+                current = x.new_zeros(steps.numel(), self.channels, *x.shape[3:])
             y = current.view(*steps, *current.shape[1:])
             out.append(neuron(y) if spiking is None else neuron(y, spiking))
             if f"node{n}" in self.fans:
@@ -122,11 +121,6 @@ class RelaxedCell(nn.Module):
             if current is not None:
                 total = currents[n]
                 currents[n] = current if total is None else total + current
-
-    def _silent(self, previous: Mapping[int, Tensor]) -> Tensor:
-        x = next(iter(previous.values()))
-        channels = next(m for m in self.modules() if isinstance(m, Fan)).outputs
-        return x.new_zeros(*x.shape[:2], channels, *x.shape[3:])
 
 
 class RelaxedPath(nn.Module):

@@ -143,6 +143,25 @@ def test_analog_stages_behind_the_last_spiking_one_run_once(pattern):
     assert seen == {"stem": 3 if last >= 0 else 1, "end": 3 if last == 3 else 1}
 
 
+def test_a_node_without_currents_still_has_readers():
+    space = PartSpace(dimension=2, layers=2, candidates=("none", "conv3"), nodes=2, levels=1)
+    whole, _, beliefs = vertex(space, 0)
+    beliefs.ops.fill_(-1e4)
+    first = [n for n, (node, _) in enumerate(space.pairs) if node == 0]
+    for n in range(len(space.pairs)):
+        beliefs.ops[n, 0 if n in first else 1] = 1e4  # node0 receives nothing
+    beliefs.edges[1].copy_(torch.tensor([-1e4, 1e4, 1e4]))  # node1 reads previous and node0
+    genotype = decode(whole, {"feature": beliefs}, {})
+    assert [edge.op for edge in genotype.parts["feature"].nodes[0].edges] == ["none"]
+    x = spikes(space)
+    model = trained(relaxed(space), x).eval()
+    built = fixed(genotype).eval()
+    inherit(model, built)
+    next(iter(architectures(model)))[1].load(beliefs)
+    decide(model)
+    torch.testing.assert_close(model(x), built(x), rtol=0, atol=1e-6)
+
+
 # ---- mixed
 
 
@@ -170,10 +189,10 @@ def test_everything_gets_a_gradient(name, options):
 @pytest.mark.parametrize("name", ["images", "volumes", "hybrid"])
 def test_candidates_of_one_kind_run_as_one(name):
     space = SPACES[name]
-    x = spikes(space)
+    x = spikes(space).double()  # in float32 a rounding can flip a spike
     outcomes = []
     for together in (True, False):
-        model = relaxed(space)
+        model = relaxed(space).double()
         for fan in (m for m in model.modules() if isinstance(m, Fan)):
             fan.together = together
         decide(model)
@@ -182,13 +201,13 @@ def test_candidates_of_one_kind_run_as_one(name):
         gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
         outcomes.append((y.detach(), gradients, dict(model.named_buffers())))
     (one, g_one, b_one), (many, g_many, b_many) = outcomes
-    torch.testing.assert_close(one, many, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(one, many, rtol=1e-9, atol=1e-9)
     for name_, value in b_many.items():
-        torch.testing.assert_close(b_one[name_], value, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(b_one[name_], value, rtol=1e-9, atol=1e-9)
     assert g_one.keys() == g_many.keys()
     scale = max(float(g.abs().max()) for g in g_many.values())
     for name_, value in g_many.items():
-        torch.testing.assert_close(g_one[name_], value, rtol=1e-3, atol=1e-4 * scale)
+        torch.testing.assert_close(g_one[name_], value, rtol=1e-9, atol=1e-9 * scale)
 
 
 def test_checkpoints_change_nothing_but_memory():
