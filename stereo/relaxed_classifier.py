@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from nas.relaxed.architecture import PartArchitecture
-from nas.relaxed.path import Ends, PerLevel, RelaxedPart, RelaxedPath
+from nas.relaxed.path import Computed, Ends, PerLevel, RelaxedPath
 from nas.space import SearchSpace
 from stereo.classifier import Head, PartMaker, SpikingClassifier
 from stereo.classifier_config import ClassifierConfig
@@ -29,19 +28,11 @@ class RelaxedClassifier(SpikingClassifier):
     Args:
         config: widths and sizes; its genotype is not read, and there is no auxiliary head.
         space: what is open, with a 2-D part ``feature``.
-        sampled: compute what is drawn instead of everything (``PartArchitecture``).
-        portion: see ``RelaxedPath``.
-        checkpoints: likewise.
+        computed: how much of it at a time.
     """
 
     def __init__(
-        self,
-        config: ClassifierConfig,
-        space: SearchSpace,
-        *,
-        sampled: bool = False,
-        portion: int = 1,
-        checkpoints: bool = False,
+        self, config: ClassifierConfig, space: SearchSpace, computed: Computed | None = None
     ) -> None:
         nn.Module.__init__(self)
         part = space.parts.get("feature")
@@ -51,11 +42,13 @@ class RelaxedClassifier(SpikingClassifier):
                 f"{space.name} has the parts {sorted(space.parts)}."
             )
         self.space = space
-        architecture = PartArchitecture(part, sampled=sampled)
-        self._build(
-            config,
-            RelaxedPart(architecture=architecture, portion=portion, checkpoints=checkpoints),
-        )
+        self._build(config, (computed or Computed()).parts(space)["feature"])
+
+    @property
+    def behind(self) -> tuple[str, ...]:
+        """Names of the layers that run as often as the last stage, but belong to none."""
+        assert isinstance(self.head, LevelHeads)
+        return tuple(f"head.levels.{level}.linear" for level in self.head.levels)
 
     def _head(self, pool: PartMaker | None) -> nn.Module:
         """Return what reads the cells of the last layer."""

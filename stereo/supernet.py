@@ -2,8 +2,7 @@
 
 from torch import nn
 
-from nas.relaxed.architecture import PartArchitecture
-from nas.relaxed.path import RelaxedPart
+from nas.relaxed.path import Computed
 from nas.space import SearchSpace
 from stereo.config import StereoConfig
 from stereo.network import HybridStereo
@@ -17,27 +16,12 @@ class RelaxedStereo(HybridStereo):
     Args:
         config: encoding, widths and volume; its genotype is not read.
         space: what is open, with the parts of a stereo genotype.
-        sampled: compute what is drawn instead of everything (``PartArchitecture``).
-        portion: see ``RelaxedPath``.
-        checkpoints: likewise.
+        computed: how much of it at a time.
     """
 
     def __init__(
-        self,
-        config: StereoConfig,
-        space: SearchSpace,
-        *,
-        sampled: bool = False,
-        portion: int = 1,
-        checkpoints: bool = False,
+        self, config: StereoConfig, space: SearchSpace, computed: Computed | None = None
     ) -> None:
         nn.Module.__init__(self)
         self.space = space
-        makers = {
-            name: RelaxedPart(
-                architecture=PartArchitecture(part, sampled=sampled), portion=portion,
-                checkpoints=checkpoints,
-            )
-            for name, part in space.parts.items()
-        }  # fmt: skip
-        self._build(config, makers)
+        self._build(config, (computed or Computed()).parts(space))

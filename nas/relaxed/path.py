@@ -24,7 +24,7 @@ from nas.genotype import CELL_INPUTS, Dynamics
 from nas.relaxed.architecture import Choices, PartArchitecture
 from nas.relaxed.fan import Fan
 from nas.relaxed.hybrid import HybridNeuron, Readout
-from nas.space import ENTRY, PartSpace, Place
+from nas.space import ENTRY, PartSpace, Place, SearchSpace
 from nas.temporal import SearchedNeuron
 
 Sizes = Callable[[int, int], int]
@@ -334,6 +334,32 @@ class RelaxedPart:
             self.architecture, inputs, channels, outputs, portion=self.portion,
             checkpoints=self.checkpoints,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """How much of a relaxed network is computed and kept at a time.
+
+    Attributes:
+        sampled: draw every choice anew for each pass and compute only what was drawn; otherwise
+            everything is mixed (``PartArchitecture``).
+        portion: edges look at every ``portion``-th channel only.
+        checkpoints: keep the inputs of cells alone and compute the rest again when going back.
+    """
+
+    sampled: bool = False
+    portion: int = 1
+    checkpoints: bool = False
+
+    def parts(self, space: SearchSpace) -> dict[str, RelaxedPart]:
+        """Return what makes the parts of a network, by name."""
+        return {
+            name: RelaxedPart(
+                architecture=PartArchitecture(part, sampled=self.sampled), portion=self.portion,
+                checkpoints=self.checkpoints,
+            )
+            for name, part in space.parts.items()
+        }  # fmt: skip
 
 
 def make_neuron(space: PartSpace) -> nn.Module:

@@ -74,10 +74,7 @@ class Relaxed:
     def __post_init__(self) -> None:
         """Build the network."""
         self.space = self.setting.build()
-        network = self.task.relaxed(
-            self.space, sampled=self.setting.sampled, portion=self.setting.portion,
-            checkpoints=self.setting.checkpoints,
-        )  # fmt: skip
+        network = self.task.relaxed(self.space, self.setting.computed)
         self.network = channels_last(network).train()
         self.device.place(self.network)
         example = self.device.move(self.task.example(self.setting.samples))

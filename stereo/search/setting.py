@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from nas.relaxed.path import Computed
 from nas.search_config import SearchConfig
 from nas.space import SPACES, SearchSpace
 from stereo.config import Sections
@@ -49,6 +50,13 @@ class Relaxation:
             raise StereoError(f"relaxed.analog is yes, no or {INHERIT}, got {self.analog!r}.")
         if self.portion < 1 or self.samples < 1:
             raise StereoError("relaxed.portion and relaxed.samples are 1 or more.")
+
+    @property
+    def computed(self) -> Computed:
+        """How much is computed at a time."""
+        return Computed(
+            sampled=self.sampled, portion=self.portion, checkpoints=self.checkpoints
+        )  # fmt: skip
 
     def build(self) -> SearchSpace:
         """Return the search space as these settings open it."""

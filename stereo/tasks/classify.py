@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from data.images.order import BatchOrder, halves
 from nas.genotype import Genotype
+from nas.relaxed.path import Computed
 from nas.space import SearchSpace
 from stereo.classifier import SpikingClassifier
 from stereo.classifier_config import ClassifierConfig
@@ -59,13 +60,9 @@ class ClassifierTask:
         """Return a fresh network to train, with its auxiliary head if it has one."""
         return SpikingClassifier(self.config, genotype, auxiliary=True)
 
-    def relaxed(
-        self, space: SearchSpace, *, sampled: bool, portion: int, checkpoints: bool
-    ) -> nn.Module:
+    def relaxed(self, space: SearchSpace, computed: Computed) -> nn.Module:
         """Return a fresh network with all that a space leaves open."""
-        return RelaxedClassifier(
-            self.config, space, sampled=sampled, portion=portion, checkpoints=checkpoints
-        )
+        return RelaxedClassifier(self.config, space, computed)
 
     def batches(self, first: int = 0, *, rank: int = 0, ranks: int = 1) -> Iterator[Scored]:
         """Yield the training batches of the steps from ``first`` to the last."""

@@ -11,6 +11,7 @@ from data.encode import ENCODINGS
 from data.generated import GeneratedWindows
 from data.sample import StereoBatch, collate
 from nas.genotype import Genotype
+from nas.relaxed.path import Computed
 from nas.space import SearchSpace
 from stereo.config import StereoConfig
 from stereo.disparity import soft_argmax
@@ -56,13 +57,9 @@ class StereoTask:
         """Return a fresh network to train."""
         return HybridStereo(self.config, genotype)
 
-    def relaxed(
-        self, space: SearchSpace, *, sampled: bool, portion: int, checkpoints: bool
-    ) -> nn.Module:
+    def relaxed(self, space: SearchSpace, computed: Computed) -> nn.Module:
         """Return a fresh network with all that a space leaves open."""
-        return RelaxedStereo(
-            self.config, space, sampled=sampled, portion=portion, checkpoints=checkpoints
-        )
+        return RelaxedStereo(self.config, space, computed)
 
     def batches(self, first: int = 0, *, rank: int = 0, ranks: int = 1) -> Iterator[StereoBatch]:
         """Yield the training batches of the steps from ``first`` to the last."""

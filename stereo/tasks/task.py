@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from nas.genotype import Genotype
+from nas.relaxed.path import Computed
 from nas.space import SearchSpace
 
 Metrics = dict[str, float]
@@ -77,9 +78,7 @@ class Task(Protocol):
     def network(self, genotype: Genotype | None = None) -> nn.Module:
         """Return a fresh network to train."""
 
-    def relaxed(
-        self, space: SearchSpace, *, sampled: bool, portion: int, checkpoints: bool
-    ) -> nn.Module:
+    def relaxed(self, space: SearchSpace, computed: Computed) -> nn.Module:
         """Return a fresh network with all that a space leaves open (``nas.relaxed``)."""
 
     def batches(self, first: int = 0, *, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:

@@ -50,6 +50,7 @@ from nas.bilevel import bilevel_step, others
 from nas.neurons import Neuron
 from nas.relaxed.architecture import architectures, decide
 from nas.relaxed.fan import Fan
+from nas.relaxed.path import Computed
 from nas.space import SPACES
 from stereo.cost_volume import VOLUMES
 from stereo.disparity import upsample_scores
@@ -151,7 +152,8 @@ class Search:
             network=replace(preset.network, **widths),
         )  # fmt: skip
         self.task = StereoTask(config)
-        self.relaxed = RelaxedStereo(config, SPACES["spikedhs"](), **OPTIONS[case]).train()
+        computed = Computed(**OPTIONS[case])
+        self.relaxed = RelaxedStereo(config, SPACES["spikedhs"](), computed).train()
         self.model = StepByStep(self.relaxed) if case == PEER else self.relaxed
         logits = [p for _, part in architectures(self.relaxed) for p in part.parameters()]
         self.architecture = torch.optim.Adam(logits, 3e-4)

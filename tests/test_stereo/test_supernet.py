@@ -9,11 +9,15 @@ from nas.cell import CellPath
 from nas.decode import beliefs_of, decode
 from nas.genotype import Part
 from nas.relaxed.architecture import PartArchitecture, architectures, decide
-from nas.relaxed.gating import gated
+from nas.relaxed.gating import expected_parameters, gated
 from nas.relaxed.inherit import inherit
+from nas.relaxed.path import Computed
 from nas.space import SPACES, PartSpace, SearchSpace
+from stereo.classifier import SpikingClassifier
+from stereo.classifier_config import ClassifierConfig, ClassifierNetwork
 from stereo.network import HybridStereo
 from stereo.presets import PRESETS
+from stereo.relaxed_classifier import RelaxedClassifier
 from stereo.supernet import RelaxedStereo
 
 TINY = SearchSpace(
@@ -86,6 +90,38 @@ def test_at_a_vertex_outputs_and_energy_are_those_of_the_decoded_network(name):
     assert found.item() == pytest.approx(report.total_mj, rel=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("frames", [False, True])
+@pytest.mark.parametrize("pool", ["spiking", "average"])
+def test_a_classifier_at_a_vertex_is_the_decoded_one(pool, frames, seed):
+    torch.manual_seed(seed)
+    space = SPACES["tiny_images"]()
+    network = ClassifierNetwork(steps=3, channels=2, classes=4, height=12, width=12, pool=pool,
+                                inputs=2 if frames else 3, frames=frames)  # fmt: skip
+    config = ClassifierConfig(name="tiny", task="imagenet", network=network)
+    relaxed = RelaxedClassifier(config, space).train()
+    x = (torch.rand(*((3,) if frames else ()), 6, network.inputs, 12, 12) < 0.5).float()
+    for _ in range(3):
+        decide(relaxed)
+        relaxed(x)
+    drawn = PartArchitecture(space.parts["feature"])
+    for parameter in drawn.parameters():
+        parameter.data.normal_()
+    genotype = decode(space, {"feature": drawn.beliefs()}, {})
+    built = SpikingClassifier(config, genotype).eval()
+    inherit(relaxed.eval(), built)
+    next(iter(architectures(relaxed)))[1].load(beliefs_of(space, genotype)["feature"])
+    expected = ExpectedEnergy(momentum=0.0)
+    with torch.no_grad():
+        decide(relaxed)
+        torch.testing.assert_close(relaxed(x), built(x), rtol=0, atol=1e-5)
+        with gated(relaxed):
+            expected.measure(relaxed, x)
+            found = expected.expected_mj(relaxed)
+            assert expected_parameters(relaxed) == sum(p.numel() for p in built.parameters())
+    assert found.item() == pytest.approx(profile(built, x).total_mj, rel=1e-6)
+
+
 def test_expected_energy_has_a_gradient_to_every_decision():
     torch.manual_seed(0)
     relaxed = RelaxedStereo(PRESETS["tiny"](), TINY)
@@ -104,7 +140,7 @@ def test_expected_energy_has_a_gradient_to_every_decision():
 @pytest.mark.parametrize("name", ["spikedhs", "hybrid_stereo"])
 def test_the_spaces_for_stereo_build_and_run(name):
     torch.manual_seed(0)
-    relaxed = RelaxedStereo(PRESETS["tiny"](), SPACES[name](), sampled=True).train()
+    relaxed = RelaxedStereo(PRESETS["tiny"](), SPACES[name](), Computed(sampled=True)).train()
     decide(relaxed)
     scores = relaxed.scores(*events(channels=2))
     scores.square().mean().backward()
