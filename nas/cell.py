@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nas.dims import ConvNorm, level_size, resize
 from nas.genotype import Node, Part
+from nas.joint import Edge, currents
 from nas.ops import OPS
 
 
@@ -97,9 +98,34 @@ class Cell(nn.Module):
             name: over_time(lambda x: resize(x, size), value)
             for name, value in (("before", before), ("previous", previous))
         }
-        for index, (node, sources) in enumerate(zip(self.nodes, self.sources, strict=True)):
-            values[f"node{index}"] = node(*(values[source] for source in sources))
+        if self.training:
+            self._fire_together(values)
+        else:
+            for index, (node, sources) in enumerate(zip(self.nodes, self.sources, strict=True)):
+                values[f"node{index}"] = node(*(values[source] for source in sources))
         return torch.cat([values[name] for name in self.outputs], dim=2)
+
+    def _fire_together(self, values: dict[str, Tensor]) -> None:
+        """Add what the nodes emit, with the edges that read one tensor run as one.
+
+        In training alone: in inference, which is what is counted, every edge is seen by itself.
+        """
+        steps = values["before"].shape[:2]
+        sums: dict[int, Tensor] = {}
+        for source in ("before", "previous", *(f"node{n}" for n in range(len(self.nodes)))):
+            if source not in values:
+                index = int(source.removeprefix("node"))
+                current = sums[index].view(*steps, *sums[index].shape[1:])
+                values[source] = self.nodes[index].fire(current)  # type: ignore[operator]
+            edges: list[Edge] = [
+                (n, edge, None)
+                for n, (node, sources) in enumerate(zip(self.nodes, self.sources, strict=True))
+                for edge, start in zip(node.edges, sources, strict=True)  # type: ignore[arg-type]
+                if start == source
+            ]
+            if edges:
+                for n, current in currents(values[source].flatten(0, 1), edges).items():
+                    sums[n] = sums[n] + current if n in sums else current
 
 
 class CellPath(nn.Module):

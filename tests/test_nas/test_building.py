@@ -1,14 +1,16 @@
 """Resizing, folding, firing rates, registries."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from nas.cell import Fire
+from nas.cell import CellPath, Fire
 from nas.dims import ConvNorm, level_size, resize
 from nas.errors import GenotypeError
 from nas.fold import fold_norms
-from nas.genotype import Edge, Node
+from nas.genotype import Edge, Node, Part
 from nas.neurons import LIF
 from nas.ops import OPS, op
 from nas.rates import firing_rates, unhealthy
@@ -60,3 +62,36 @@ def test_rates_are_seen_and_hooks_removed():
     assert {name: float(value) for name, value in rates.items()} == {"0": 1.0, "1": 1.0}
     assert not any(m._forward_hooks for m in net.modules())
     assert unhealthy({"a": 0.0, "b": 1.0, "c": 0.2}) == {"a": "dead", "b": "saturated"}
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_edges_run_together_in_training_as_one_by_one(dimension, momentum):
+    """Currents, gradients and running statistics are those of every edge by itself."""
+    edges = [
+        (("before", "conv3"), ("previous", "conv3")),
+        (("previous", "conv3"), ("node0", "skip"), ("node0", "conv1")),
+        (("previous", "separable3"), ("node1", "conv3"), ("node0", "conv3"), ("before", "none")),
+    ]
+    nodes = tuple(Node(edges=tuple(Edge(source=s, op=op) for s, op in own)) for own in edges)
+    torch.manual_seed(0)
+    one = CellPath(Part(dimension=dimension, path=(0, 1), nodes=nodes), 4, 3).double().train()
+    for norm in (m for m in one.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
+        norm.momentum = momentum
+    many = copy.deepcopy(one)
+    for cell in many.cells:
+        cell.training = False  # its modules are in training mode still
+    size = (9, 7) if dimension == 2 else (4, 5, 6)
+    for _ in range(2):
+        x = (torch.rand(2, 3, 4, *size) < 0.4).double()
+        outs = [path(x) for path in (one, many)]
+        assert outs[0].any()
+        torch.testing.assert_close(outs[0], outs[1], rtol=0, atol=1e-12)
+        for out in outs:
+            (
+                out * torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+            ).sum().backward()
+    for (name, a), b in zip(one.named_parameters(), many.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-9, atol=1e-9, msg=name)
+    for (name, a), b in zip(one.named_buffers(), many.buffers(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12, msg=name)
