@@ -113,11 +113,16 @@ def _by_gradient(
     device: Device,
     show: Show,
 ) -> Found:
-    whole = setting.search.steps
-    decoded, relaxed, _ = search_by_gradient(
-        task, setting, run, budget=budget, device=device,
-        report=lambda done, row, now: show(done, whole, row, now),
-    )  # fmt: skip
+    whole, here = setting.search.steps, [0.0]
+
+    def report(done: int, row: Mapping[str, float], now: Callable[[], Genotype]) -> None:
+        here.append(row["seconds"])
+        show(done, whole, row, now)
+
+    decoded, relaxed, history = search_by_gradient(
+        task, setting, run, budget=budget, device=device, report=report
+    )
+    before = sum(row["seconds"] for row in history.rows) - sum(here)
     unit = relaxed.unit
     about: dict[str, Any] = {
         "method": "differentiable", "space": setting.relaxed.space, "task": task.config.task,
@@ -139,7 +144,7 @@ def _by_gradient(
         fits=decoded.fits,
         error=trial_error(task, genotype, setting.trials, device),
         steps=whole,
-        wall_s=0.0,
+        wall_s=max(0.0, before),
     )
 
 
