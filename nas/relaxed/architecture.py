@@ -118,10 +118,7 @@ class PartArchitecture(nn.Module):
         else:
             drawn = gates(self.space, self.sharpened())
         self._now = self._choices(drawn, after)
-        everything = torch.as_tensor(after, dtype=self.ops.dtype)
-        for spikes in drawn.spiking.values():
-            everything = everything * (1.0 - spikes)
-        return everything if drawn.spiking else torch.zeros(())
+        return self._now.once.get(stages(self.space)[0], torch.zeros(()))
 
     def load(self, beliefs: PartBeliefs) -> None:
         """Take over logits, for example those of a genotype (``nas.decode.beliefs_of``)."""

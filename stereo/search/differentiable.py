@@ -51,12 +51,13 @@ def search_by_gradient(
     unit = "mJ" if budget is None else budget.unit
     torch.manual_seed(setting.search.seed)
     relaxed = Relaxed(task, setting.relaxed, unit, device)
-    relaxed.expected.measure()
+    state = load_state(run)
+    if state is None:  # otherwise the counts come with it
+        relaxed.expected.measure()
     halves = Halves(
         lambda step: task.halves(step, rank=device.rank, ranks=device.ranks),
         keep=2 * setting.search.accumulate,
     )
-    state = load_state(run)
 
     def save(done: int, found: Mapping[str, Any]) -> None:
         if device.writes:
