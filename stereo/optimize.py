@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -50,8 +51,9 @@ class Training(Generic[Network]):
     @classmethod
     def start(cls, network: Network, setting: Optimization) -> "Training[Network]":
         """Begin with a network as it is."""
-        smooth = get_ema_multi_avg_fn(setting.ema)  # type: ignore[no-untyped-call]
-        average = AveragedModel(network, multi_avg_fn=smooth, use_buffers=True)
+        average = AveragedModel(
+            network, multi_avg_fn=partial(_average, setting.ema), use_buffers=True
+        )
         return cls(network, average, make_optimizer(setting, network), setting)
 
     @property
@@ -93,3 +95,19 @@ class Training(Generic[Network]):
             raise StereoError(
                 f"The saved state does not belong to this network: {error}"
             ) from error
+
+
+def averaging_decay(most: float, seen: int) -> float:
+    """Return the decay of a running average that has seen so many updates.
+
+    It begins low, so that the weights of the beginning do not outlast a short training: as the
+    running averages of TensorFlow, ``min(most, (1 + n) / (10 + n))``.
+    """
+    return min(most, (1 + seen) / (10 + seen))
+
+
+def _average(
+    most: float, averaged: list[Tensor], current: list[Tensor], seen: Tensor | int
+) -> None:
+    decay = averaging_decay(most, int(seen))
+    get_ema_multi_avg_fn(decay)(averaged, current, seen)  # type: ignore[no-untyped-call]
