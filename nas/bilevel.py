@@ -83,6 +83,7 @@ def bilevel_step(
     architecture: Optimizer,
     added: Callable[[], Tensor | float] = lambda: 0.0,
     rules: StepRules | None = None,
+    judge: Loss | None = None,
 ) -> BiLevelLosses:
     """Move the architecture on a held-out batch, then the weights on a training batch.
 
@@ -96,6 +97,7 @@ def bilevel_step(
         added: what the architecture's loss has besides, such as an entropy or a cost; called when
             the model has run on the held-out data.
         rules: first order, one process, and nothing clipped unless given.
+        judge: loss on the held-out batch; ``loss`` unless given.
 
     Raises:
         FloatingPointError: a loss or gradient that is not finite; no parameter has been moved by
@@ -105,7 +107,7 @@ def bilevel_step(
     parameters = _parameters(architecture)
 
     def on_held_out(of: Sequence[Tensor]) -> tuple[Tensor, Gradients]:
-        return _gradients(model, loss, held_out, of, rules, "held-out", added)
+        return _gradients(model, judge or loss, held_out, of, rules, "held-out", added)
 
     def on_training(of: Sequence[Tensor]) -> tuple[Tensor, Gradients]:
         return _gradients(model, loss, training, of, rules, "training")

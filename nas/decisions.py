@@ -12,8 +12,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -24,6 +25,8 @@ from nas.ranking import ranked_products
 from nas.relaxed.beliefs import LIMIT, PartBeliefs, reachable, stages, subsets
 from nas.space import ENTRY, PartSpace, SearchSpace
 from nas.trellis import ranked_paths
+
+T = TypeVar("T")
 
 ANALOG = "relu"
 """Neuron of an analog stage."""
@@ -99,6 +102,20 @@ class PartDecisions:
         return Choice(
             nodes=tuple(outcomes[:n]), path=outcomes[n], spiking=tuple(outcomes[n + 1 :]) or fixed
         )
+
+    def draw(self, chance: np.random.Generator) -> Choice:
+        """Return an outcome, every decision drawn with its probability."""
+        nodes = []
+        for node, wired in enumerate(self._wired):
+            sources = _drawn(wired, chance)
+            ops = (_drawn(dict(enumerate(self._ops[node][s])), chance) for s in sources)
+            nodes.append((sources, tuple(ops)))
+        path: list[int] = []
+        for steps in self._steps:
+            path.append(_drawn(steps[path[-1] if path else ENTRY], chance))
+        spiking = tuple(_drawn(pair, chance) for pair in self._spiking)
+        every = (True,) * (self.space.layers + 2)
+        return Choice(nodes=tuple(nodes), path=tuple(path), spiking=spiking or every)
 
     def log_probability(self, choice: Choice) -> float:
         """Return the logarithm of the probability of a choice."""
@@ -269,6 +286,13 @@ def genotype_of(
     """Return the genotype that choices of all parts stand for."""
     parts = {name: decisions[name].part(own) for name, own in choices.items()}
     return Genotype(space=space.name, parts=parts)
+
+
+def _drawn(scores: Mapping[T, float], chance: np.random.Generator) -> T:
+    """Draw an outcome by the logarithms of the probabilities of all."""
+    outcomes = list(scores)
+    shares = np.exp([scores[outcome] for outcome in outcomes])
+    return outcomes[int(chance.choice(len(outcomes), p=shares / shares.sum()))]
 
 
 def _descending(scores: dict[Any, float]) -> list[tuple[float, Any]]:

@@ -53,6 +53,7 @@ def search(
     report: Callable[[int, Mapping[str, float]], None] = lambda _done, _row: None,
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
     reduce: Callable[[list[Tensor]], None] | None = None,
+    judge: Loss | None = None,
 ) -> SearchHistory:
     """Search: move weights on training data and the architecture on held-out data, in turn.
 
@@ -75,6 +76,8 @@ def search(
         report: called after every step, with the number of steps done.
         precision: context in which losses are computed, such as ``torch.autocast``.
         reduce: averages tensors over processes, in place (``nas.synced.average_gradients``).
+        judge: loss that the architecture is moved by, where it is another estimate than ``loss``
+            (``nas.relaxed.score``).
 
     Returns:
         The history from the first step on.
@@ -101,7 +104,9 @@ def search(
                 if measure is not None and searching % config.measure_every == 0:
                     measure()
                 data = _batches(training, step, config), _batches(held_out, step, config)
-                row = run.step(*data, loss, entropy, schedule.entropy_weight(searching))
+                row = run.step(
+                    *data, loss, judge or loss, entropy, schedule.entropy_weight(searching)
+                )
                 row["softness"] = schedule.softness(searching)
             row |= {"lr": config.learning_rate(step), "seconds": time.perf_counter() - began}
             run.finish({"step": float(step), **row})
@@ -156,6 +161,7 @@ class _Run:
         training: Any,
         held_out: Any,
         loss: Loss,
+        judge: Loss,
         entropy: Callable[[], Mapping[str, Tensor]],
         entropy_weight: float,
     ) -> Row:
@@ -179,7 +185,7 @@ class _Run:
 
         losses = bilevel_step(
             self.model, loss, training=training, held_out=held_out, weights=self.weights,
-            architecture=self.architecture, added=added, rules=self.rules,
+            architecture=self.architecture, added=added, rules=self.rules, judge=judge,
         )  # fmt: skip
         if self.multiplier is not None:
             self.multiplier.update(row["cost"])

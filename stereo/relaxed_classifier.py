@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from nas.relaxed.path import Computed, Ends, PerLevel, RelaxedPath
+from nas.relaxed.ends import Ends, PerLevel
+from nas.relaxed.path import Computed, RelaxedPath
 from nas.space import SearchSpace
 from stereo.classifier import Head, PartMaker, SpikingClassifier
 from stereo.classifier_config import ClassifierConfig
@@ -56,4 +57,4 @@ class RelaxedClassifier(SpikingClassifier):
         classes = self.config.network.classes
         widths = self.cells.end_widths
         heads = {level: Head(width, classes, pool) for level, width in widths.items()}
-        return LevelHeads(self.cells.architecture, heads)
+        return LevelHeads(self.cells.architecture, heads, shared=self.cells.computed.shared)

@@ -73,6 +73,7 @@ class PartArchitecture(nn.Module):
         named = stages(space) if space.analog else ()
         self.spiking = nn.ParameterDict({stage: _logits() for stage in named})
         self._now: Choices | None = None
+        self._decided: PartGates | None = None
 
     @property
     def now(self) -> Choices:
@@ -84,6 +85,17 @@ class PartArchitecture(nn.Module):
         if self._now is None:
             raise RuntimeError("Call decide() before a forward pass of a relaxed network.")
         return self._now
+
+    @property
+    def decided(self) -> PartGates:
+        """The decisions behind ``now``, or their probabilities.
+
+        Raises:
+            RuntimeError: ``decide`` was not called.
+        """
+        if self._decided is None:
+            raise RuntimeError("Call decide() first; nothing is decided yet.")
+        return self._decided
 
     def beliefs(
         self, dynamics: Mapping[tuple[int, int, int], Dynamics] | None = None
@@ -117,7 +129,7 @@ class PartArchitecture(nn.Module):
             drawn = sample(self.space, self.beliefs(), generator, self.softness)
         else:
             drawn = gates(self.space, self.sharpened())
-        self._now = self._choices(drawn, after)
+        self._now, self._decided = self._choices(drawn, after), drawn
         return self._now.once.get(stages(self.space)[0], torch.zeros(()))
 
     def load(self, beliefs: PartBeliefs) -> None:

@@ -186,6 +186,36 @@ def sample(
     return PartGates(edges=tuple(edges), ops=ops, transitions=steps, spiking=spiking)
 
 
+def log_probability(space: PartSpace, beliefs: PartBeliefs, drawn: PartGates) -> Tensor:
+    """Return the log probability of decisions, as far as they have an effect.
+
+    The operation of an edge that is not kept and a step from a place that is not visited are as
+    good as not drawn, and leaving them out takes their noise from the score function.
+
+    Args:
+        space: of the part.
+        beliefs: logits.
+        drawn: decisions, all 0 or 1, as ``sample`` returns; taken as constants.
+    """
+    total = torch.zeros((), dtype=beliefs.ops.dtype, device=beliefs.ops.device)
+    for node, (logits, kept) in enumerate(zip(beliefs.edges, drawn.edges, strict=True)):
+        scores, members = _scores(logits, space.kept(node))
+        chosen = (members == kept.detach()).all(-1)
+        total = total + (torch.log_softmax(scores, -1) * chosen).sum()
+    carried = torch.cat(drawn.edges).detach()[:, None] * drawn.ops.detach()
+    total = total + (torch.log_softmax(_bounded(beliefs.ops), -1) * carried).sum()
+    taken = {step: chances.detach() for step, chances in drawn.transitions.items()}
+    visited = reach(space, taken)
+    for (layer, level), chosen in taken.items():
+        came = 1.0 if layer == 0 else visited[layer - 1, level]
+        log = torch.log_softmax(_bounded(beliefs.steps[layer, level]), -1)
+        total = total + came * (log * chosen).sum()
+    for stage, logit in beliefs.spiking.items():
+        x, spikes = _bounded(logit), drawn.spiking[stage].detach()
+        total = total + spikes * logsigmoid(x) + (1.0 - spikes) * logsigmoid(-x)
+    return total
+
+
 def reach(space: PartSpace, chances: Mapping[Step, Tensor]) -> dict[Step, Tensor]:
     """Return by layer and level the probability that the path visits this place.
 

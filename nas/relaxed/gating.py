@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from nas.genotype import CELL_INPUTS
 from nas.relaxed.architecture import Choices, PartArchitecture, decide_parts
+from nas.relaxed.ends import PerLevel
 from nas.relaxed.fan import Fan, MixedOp
 from nas.relaxed.hybrid import HybridNeuron, Readout
-from nas.relaxed.path import PerLevel, RelaxedCell, RelaxedFire, RelaxedPath
+from nas.relaxed.path import RelaxedCell, RelaxedFire, RelaxedPath
+from nas.relaxed.tied import untied_numel
 from nas.temporal import SearchedNeuron
 
 Marks = list[tuple[nn.Module, str, Tensor]]
@@ -91,7 +93,7 @@ def expected_parameters(model: nn.Module) -> Tensor:
             gates[name] = outer if own is None else outer * own
         searched = isinstance(module, PartArchitecture | nn.ParameterDict | nn.ParameterList)
         if not searched and not isinstance(module, SearchedNeuron):
-            total = total + gates[name] * sum(p.numel() for p in module.parameters(recurse=False))
+            total = total + gates[name] * untied_numel(module)
     return total
 
 

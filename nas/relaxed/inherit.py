@@ -5,8 +5,10 @@ from torch import nn
 from nas.cell import Cell, CellPath, Fire
 from nas.errors import GenotypeError
 from nas.genotype import CELL_INPUTS
+from nas.relaxed.ends import PerLevel
 from nas.relaxed.fan import Fan, MixedOp
-from nas.relaxed.path import PerLevel, RelaxedCell, RelaxedPath
+from nas.relaxed.path import RelaxedCell, RelaxedPath
+from nas.relaxed.tied import weights_of
 from nas.space import ENTRY
 
 
@@ -58,7 +60,12 @@ def _inherit_path(source: RelaxedPath, path: CellPath) -> None:
                     fan = levels_of[str(came[name])]
                 else:
                     fan = place.fans[name]
-                edge.load_state_dict(_candidate(fan, n, op).state_dict())
+                _copy(_candidate(fan, n, op), edge)
+
+
+def _copy(source: nn.Module, target: nn.Module) -> None:
+    """Copy a state, that of shared weights too."""
+    target.load_state_dict(weights_of(source, target.state_dict()))
 
 
 def _candidate(fan: nn.Module, node: int, op: str) -> nn.Module:
@@ -80,7 +87,7 @@ def _inherit_ends(
                 here = ".".join(part for part in (name, inner) if part)
                 own = dict(module.named_parameters(recurse=False))
                 if own and not _in_neuron(fixed, here):
-                    module.load_state_dict(chosen.get_submodule(inner).state_dict())
+                    _copy(chosen.get_submodule(inner), module)
                 done.add(here)
 
 

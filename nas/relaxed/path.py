@@ -18,12 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from nas.cell import Fire, at_size, over_time
+from nas.cell import Fire, over_time
 from nas.dims import ConvNorm, level_size, resize
 from nas.genotype import CELL_INPUTS, Dynamics
 from nas.relaxed.architecture import Choices, PartArchitecture
+from nas.relaxed.ends import Ends, LevelExit
 from nas.relaxed.fan import Fan
 from nas.relaxed.hybrid import HybridNeuron, Readout
+from nas.relaxed.tied import Key, layers_of, tie
 from nas.space import ENTRY, PartSpace, Place, SearchSpace
 from nas.temporal import SearchedNeuron
 
@@ -131,8 +133,7 @@ class RelaxedPath(nn.Module):
         inputs: channels of the input.
         channels: of a node at level 0.
         outputs: nodes concatenated at the end of a cell.
-        portion: edges look at every ``portion``-th channel only.
-        checkpoints: keep the inputs of cells alone and compute the rest again when going back.
+        computed: how much of it at a time.
     """
 
     def __init__(
@@ -141,24 +142,23 @@ class RelaxedPath(nn.Module):
         inputs: int,
         channels: int,
         outputs: int = 3,
-        *,
-        portion: int = 1,
-        checkpoints: bool = False,
+        computed: "Computed | None" = None,
     ) -> None:
         super().__init__()
         self.architecture = architecture
         self.space = space = architecture.space
-        self.checkpoints = checkpoints
+        self.computed = computed = computed or Computed()
         outputs = min(outputs, space.nodes)
         self.inputs, self.node_channels, self.outputs = inputs, channels, outputs
         self.cells = nn.ModuleDict()
         for place in (place for row in space.places for place in row):
             nodes = channels * 2**place.level
-            cell = RelaxedCell(space, place, nodes, self.width, outputs, portion)
+            cell = RelaxedCell(space, place, nodes, self.width, outputs, computed.portion)
             self.cells[_name(place.layer, place.level)] = cell
         entries = [f"layer{n}_{source}" for n in range(space.layers) for source in CELL_INPUTS]
         entries = ["stem", *entries, "end"] if space.analog else []
         self.readouts = nn.ModuleDict({entry: Readout() for entry in entries})
+        self.shared = tie(self._edges()) if computed.shared else nn.ParameterList()
 
     def width(self, layer: int, level: int) -> int:
         """Return the channels of the output of a cell; of the stem before the first layer."""
@@ -179,7 +179,7 @@ class RelaxedPath(nn.Module):
             return Ends({level: readout(y, once) for level, y in x.values.items()}, x.shares)
         return readout(x, once)
 
-    def forward(self, x: Tensor) -> "Ends":
+    def forward(self, x: Tensor) -> Ends:
         """Return the spikes of the cells of the last layer, by level.
 
         Args:
@@ -215,13 +215,11 @@ class RelaxedPath(nn.Module):
         last = self.space.layers - 1
         return Ends(previous, {level: choices.reach[last, level] for level in previous})
 
-    def exit(self, outputs: int) -> "LevelExit":
+    def exit(self, outputs: int) -> LevelExit:
         """Return an edge that reads what the path returns, wherever it ends."""
         dimension = self.space.dimension
-        return LevelExit(
-            self.architecture,
-            {n: ConvNorm(dimension, width, outputs) for n, width in self.end_widths.items()},
-        )
+        levels = {n: ConvNorm(dimension, width, outputs) for n, width in self.end_widths.items()}
+        return LevelExit(self.architecture, levels, shared=self.computed.shared)
 
     @property
     def end_widths(self) -> dict[int, int]:
@@ -229,59 +227,25 @@ class RelaxedPath(nn.Module):
         last = self.space.layers - 1
         return {place.level: self.width(last, place.level) for place in self.space.places[-1]}
 
+    def _edges(self) -> Iterator[tuple[Key, nn.Module]]:
+        """Yield the layers of all edges, with what those that never run together have in common."""
+        for cell in self.cells.values():
+            assert isinstance(cell, RelaxedCell)
+            fans = [(s, fan) for s, levels in cell.inputs.items() for fan in levels.values()]  # type: ignore[operator,union-attr]
+            for source, fan in (*fans, *cell.fans.items()):
+                for node, mixed in fan.nodes.items():
+                    for op in mixed.ops.values():
+                        for key, layer in layers_of(op):
+                            yield (cell.place.layer, source, node, *key), layer
+
     def _run(self, cell: nn.Module, inputs: list[dict[int, Tensor]]) -> Tensor:
         choices = self.architecture.now
-        if not (self.checkpoints and torch.is_grad_enabled()):
+        if not (self.computed.checkpoints and torch.is_grad_enabled()):
             out: Tensor = cell(*inputs, choices)
             return out
         again = partial(_contexts, cell)
         kept: Tensor = checkpoint(cell, *inputs, choices, use_reentrant=False, context_fn=again)
         return kept
-
-
-@dataclass(frozen=True)
-class Ends:
-    """What a relaxed path returns: a tensor per level at which it can end, and their shares."""
-
-    values: Mapping[int, Tensor]
-    shares: Mapping[int, Tensor]
-
-
-class PerLevel(nn.Module):
-    """One module for every level at which a path can end; the decoded network has one of them.
-
-    Args:
-        architecture: of the part.
-        levels: by level.
-    """
-
-    def __init__(
-        self, architecture: PartArchitecture, levels: Mapping[int, nn.Module]
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self._decided_by = (architecture,)  # in a tuple: it is not one of this module's parts
-        self.levels = nn.ModuleDict({str(level): module for level, module in levels.items()})
-
-    @property
-    def architecture(self) -> PartArchitecture:
-        """Which says where the path ends."""
-        return self._decided_by[0]
-
-
-class LevelExit(PerLevel):
-    """A convolution and norm for every level at which a path can end, mixed at the membrane."""
-
-    def forward(self, ends: Ends, size: tuple[int, ...]) -> Tensor:
-        """Return the current ``[T, B, outputs, *size]``."""
-        total: Tensor | None = None
-        for level, x in ends.values.items():
-            share = ends.shares[level]
-            if share.item() == 0.0:
-                continue
-            current = share * over_time(partial(at_size, self.levels[str(level)], size), x)
-            total = current if total is None else total + current
-        assert total is not None
-        return total
 
 
 class RelaxedFire(Fire):
@@ -316,13 +280,11 @@ class RelaxedPart:
 
     Attributes:
         architecture: of the part.
-        portion: see ``RelaxedPath``.
-        checkpoints: likewise.
+        computed: how much of it at a time.
     """
 
     architecture: PartArchitecture
-    portion: int = 1
-    checkpoints: bool = False
+    computed: "Computed"
 
     def fire(self, stage: str, edges: list[nn.Module]) -> Fire:
         """Return a node outside the cells."""
@@ -330,10 +292,7 @@ class RelaxedPart:
 
     def path(self, inputs: int, channels: int, outputs: int = 3) -> RelaxedPath:
         """Return the cells."""
-        return RelaxedPath(
-            self.architecture, inputs, channels, outputs, portion=self.portion,
-            checkpoints=self.checkpoints,
-        )  # fmt: skip
+        return RelaxedPath(self.architecture, inputs, channels, outputs, self.computed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,18 +304,19 @@ class Computed:
             everything is mixed (``PartArchitecture``).
         portion: edges look at every ``portion``-th channel only.
         checkpoints: keep the inputs of cells alone and compute the rest again when going back.
+        shared: candidates that never run together share their weights (``nas.relaxed.tied``).
     """
 
     sampled: bool = False
     portion: int = 1
     checkpoints: bool = False
+    shared: bool = False
 
     def parts(self, space: SearchSpace) -> dict[str, RelaxedPart]:
         """Return what makes the parts of a network, by name."""
         return {
             name: RelaxedPart(
-                architecture=PartArchitecture(part, sampled=self.sampled), portion=self.portion,
-                checkpoints=self.checkpoints,
+                architecture=PartArchitecture(part, sampled=self.sampled), computed=self
             )
             for name, part in space.parts.items()
         }  # fmt: skip

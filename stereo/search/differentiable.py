@@ -14,6 +14,7 @@ from nas.synced import average_gradients
 from stereo.checkpoint import load_state, save_state
 from stereo.devices import Device
 from stereo.errors import StereoError
+from stereo.search.finalists import best_of
 from stereo.search.pairs import Halves
 from stereo.search.relaxed import Decoded, Relaxed
 from stereo.search.setting import SearchSetting
@@ -82,8 +83,13 @@ def search_by_gradient(
             report=lambda done, row: report(done, row, relaxed.likeliest),
             precision=device.autocast,
             reduce=average_gradients if device.ranks > 1 else None,
+            judge=relaxed.judge,
         )
     except (FloatingPointError, ValueError, KeyError) as error:
         raise StereoError(f"The search in {run} cannot go on: {error}") from error
     limit, slack = (None, 0.1) if budget is None else (budget.limit, budget.slack)
-    return relaxed.decode(limit, slack), relaxed, history
+    decoded, wanted = relaxed.decode(limit, slack), setting.relaxed.finalists
+    if wanted:
+        seed = setting.search.seed
+        decoded = best_of(relaxed, decoded, limit, slack, wanted=wanted, seed=seed)
+    return decoded, relaxed, history

@@ -15,6 +15,7 @@ from nas.relaxed.architecture import PartArchitecture, architectures, decide
 from nas.relaxed.beliefs import PartBeliefs, entropy
 from nas.relaxed.inherit import inherit
 from nas.relaxed.path import RelaxedCell, RelaxedPath
+from nas.relaxed.score import compared
 from nas.space import SearchSpace
 from nas.temporal import SearchedNeuron, searched_neurons
 from stereo.checkpoint import channels_last
@@ -92,6 +93,12 @@ class Relaxed:
         decide(network)
         return self.task.loss(network, batch)[0]
 
+    def judge(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the loss that the architecture is moved by."""
+        if not self.setting.draws:
+            return self.loss(network, batch)
+        return compared(network, lambda: self.task.loss(network, batch)[0], self.setting.draws)
+
     def entropy(self) -> dict[str, Tensor]:
         """Return the mean entropy of a decision in nats, by kind, at the present softness."""
         found: dict[str, list[Tensor]] = {}
@@ -137,34 +144,49 @@ class Relaxed:
         """
         beliefs = self.beliefs(with_neurons=True)
         if limit is None:
-            genotype = decode(self.space, beliefs)
-            return self._built(genotype, self._cost_of(genotype), 1, fits=True)
+            return self.built(decode(self.space, beliefs), None, slack)
         found: list[Decoded] = []
         ratio, looked = 1.0, 0
         for _ in range(ROUNDS):
             low, high = (1.0 - slack) * limit / ratio, limit / ratio
-            fit = decode_within(self.space, beliefs, self._cost_of, low, high, tries=60, walk=600)
+            fit = decode_within(self.space, beliefs, self.cost_of, low, high, tries=60, walk=600)
             looked += fit.looked
-            built = self._built(fit.genotype, fit.cost, looked, fits=False)
-            inside = (1.0 - slack) * limit <= built.measured <= limit
-            found.append(replace(built, fits=inside))
-            if inside or not fit.fits:
+            built = replace(self.built(fit.genotype, limit, slack), looked=looked)
+            found.append(built)
+            if built.fits or not fit.fits:
                 break
             ratio = built.measured / max(built.expected, 1e-12)
         return min(found, key=lambda d: (not d.fits, d.measured > limit, abs(d.measured - limit)))
 
-    def _built(self, genotype: Genotype, expected: float, looked: int, *, fits: bool) -> Decoded:
-        network = channels_last(self.task.network(genotype))
-        self.device.place(network)
-        inherit(self.network, network)
-        calibrate(network, self._calibration(), self.task)
+    def built(self, genotype: Genotype, limit: float | None, slack: float) -> Decoded:
+        """Return a genotype as a network with inherited weights, and what it costs.
+
+        Args:
+            genotype: of the space.
+            limit: of the cost; None for none, which every genotype fits.
+            slack: as of ``decode``.
+        """
+        network = self.inherited(genotype, CALIBRATION)
         measured = measured_cost(
             network, self.expected.example, self.unit, self.setting.technology
         )  # fmt: skip
         return Decoded(
-            genotype=genotype, network=network, expected=expected, measured=measured, fits=fits,
-            looked=looked,
+            genotype=genotype, network=network, expected=self.cost_of(genotype), measured=measured,
+            fits=limit is None or (1.0 - slack) * limit <= measured <= limit, looked=1,
         )  # fmt: skip
+
+    def inherited(self, genotype: Genotype, batches: int) -> nn.Module:
+        """Return the network of a genotype with weights from here, in eval mode.
+
+        Args:
+            genotype: of the space.
+            batches: of the first half of the data, from which its norms learn.
+        """
+        network = channels_last(self.task.network(genotype))
+        self.device.place(network)
+        inherit(self.network, network)
+        calibrate(network, islice(self._calibration(), batches), self.task)
+        return network
 
     def _calibration(self) -> Iterator[Batch]:
         """Yield the batches from which norms learn; made once, as many networks are calibrated."""
@@ -172,7 +194,7 @@ class Relaxed:
             self.batches = [batch for batch, _ in islice(self.task.halves(), CALIBRATION)]
         yield from (self.device.move(batch) for batch in self.batches)
 
-    def _cost_of(self, genotype: Genotype) -> float:
+    def cost_of(self, genotype: Genotype) -> float:
         """Return the expected cost of a genotype from the running counts."""
         sure = beliefs_of(self.space, genotype)
         with torch.no_grad(), _at(self._paths(), sure):

@@ -25,6 +25,11 @@ class Relaxation:
             "inherit" leaves it as the space has it.
         neurons: types that nodes choose from, with their time constants; empty for the space's.
         sampled: compute one draw of all choices per pass instead of their mixture.
+        shared: candidates that never run together share their weights; with ``sampled``.
+        draws: networks that are drawn and compared to move the architecture, with ``sampled``; 0
+            for the straight-through gradient of one.
+        finalists: genotypes that are drawn in the end, to be compared with the likeliest one by
+            the weights of the search.
         portion: edges look at every ``portion``-th channel only.
         checkpoints: keep the inputs of cells alone, and compute the rest again when going back.
         samples: inferences that a count of energy takes.
@@ -35,6 +40,9 @@ class Relaxation:
     analog: str = INHERIT
     neurons: tuple[str, ...] = ()
     sampled: bool = False
+    shared: bool = False
+    draws: int = 0
+    finalists: int = 0
     portion: int = 1
     checkpoints: bool = False
     samples: int = 1
@@ -48,6 +56,13 @@ class Relaxation:
             )
         if self.analog not in ("yes", "no", INHERIT):
             raise StereoError(f"relaxed.analog is yes, no or {INHERIT}, got {self.analog!r}.")
+        if self.draws < 0 or self.draws == 1 or (self.draws and not self.sampled):
+            raise StereoError(
+                "relaxed.draws is 0, or 2 and more together with relaxed.sampled=true; got "
+                f"{self.draws}."
+            )
+        if self.finalists < 0:
+            raise StereoError(f"relaxed.finalists is not negative, got {self.finalists}.")
         if self.portion < 1 or self.samples < 1:
             raise StereoError("relaxed.portion and relaxed.samples are 1 or more.")
 
@@ -55,7 +70,8 @@ class Relaxation:
     def computed(self) -> Computed:
         """How much is computed at a time."""
         return Computed(
-            sampled=self.sampled, portion=self.portion, checkpoints=self.checkpoints
+            sampled=self.sampled, portion=self.portion, checkpoints=self.checkpoints,
+            shared=self.shared,
         )  # fmt: skip
 
     def build(self) -> SearchSpace:
@@ -126,6 +142,14 @@ class SearchSetting(Sections):
     relaxed: Relaxation = field(default_factory=Relaxation)
     search: SearchConfig = field(default_factory=lambda: SearchConfig(steps=1000))
     trials: TrialSetting = field(default_factory=TrialSetting)
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together."""
+        if self.relaxed.draws and self.search.second_order:
+            raise StereoError(
+                "search.second_order goes back through the held-out loss, which networks that are "
+                "compared (relaxed.draws) do not; set one of them to 0 or false."
+            )
 
 
 Preset = Callable[[], SearchSetting]
@@ -218,10 +242,13 @@ def cifar10_cpu() -> SearchSetting:
         task="cifar10",
         config="cifar10_cpu",
         changes={"train.batch": "64"},
-        relaxed=Relaxation(space="hybrid_images", sampled=True, samples=16),
+        relaxed=Relaxation(
+            space="hybrid_images", sampled=True, shared=True, draws=4, finalists=40, samples=16
+        ),
         search=SearchConfig(
             steps=1500, warmup=300, optimizer="adamw", lr=3e-3, lr_min=3e-4, weight_decay=0.02,
-            clip=1.0, arch_lr=2e-2, arch_betas=(0.5, 0.999), arch_weight_decay=0.0,
+            clip=1.0, arch_lr=5e-2, arch_betas=(0.9, 0.999), arch_weight_decay=0.0,
+            entropy=0.0, softness_last=1.0,
             measure_every=100, checkpoint_every=100,
         ),
         trials=TrialSetting(steps=400, batches=20),

@@ -3,6 +3,7 @@
 All methods are compared by this, so none is favored by how it came to its genotype.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 
@@ -14,7 +15,7 @@ from stereo.devices import Device
 from stereo.errors import StereoError
 from stereo.optimize import Training
 from stereo.search.setting import TrialSetting
-from stereo.tasks.task import Task
+from stereo.tasks.task import Batch, Task
 
 
 def trial_error(task: Task, genotype: Genotype, setting: TrialSetting, device: Device) -> float:
@@ -52,11 +53,18 @@ def trial_error(task: Task, genotype: Genotype, setting: TrialSetting, device: D
 
 def held_out_loss(task: Task, network: torch.nn.Module, batches: int, device: Device) -> float:
     """Return the mean loss of a network in eval mode over batches of the second half."""
-    total = 0.0
+    return mean_loss(task, network, (batch for _, batch in islice(task.halves(), batches)), device)
+
+
+def mean_loss(
+    task: Task, network: torch.nn.Module, batches: Iterable[Batch], device: Device
+) -> float:
+    """Return the mean loss of a network in eval mode over batches."""
+    losses = []
     with torch.no_grad():
-        for _, batch in islice(task.halves(), batches):
+        for batch in batches:
             with device.autocast():
-                total += float(task.loss(network, device.move(batch))[0])
-    if batches < 1:
+                losses.append(float(task.loss(network, device.move(batch))[0]))
+    if not losses:
         raise StereoError("A held-out loss needs at least one batch.")
-    return total / batches
+    return sum(losses) / len(losses)

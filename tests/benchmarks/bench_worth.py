@@ -83,7 +83,7 @@ EXPERIMENTS = {
         metric=("top1_percent", True),
         config={"network.channels": "8", "train.batch": "64"},
         training={"train.steps": "800", "train.warmup": "80", "train.checkpoint_every": "100"},
-        searching={"search.steps": "500", "search.warmup": "100"},
+        searching={"search.steps": "550", "search.warmup": "200"},
         published=("spikedhs_cifar", ("network.channels",)),
     ),
 }  # fmt: skip

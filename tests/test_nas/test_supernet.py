@@ -12,7 +12,7 @@ from nas.relaxed.beliefs import PartBeliefs
 from nas.relaxed.fan import Fan
 from nas.relaxed.gating import gated
 from nas.relaxed.inherit import inherit
-from nas.relaxed.path import RelaxedPart, RelaxedPath
+from nas.relaxed.path import Computed, RelaxedPart, RelaxedPath
 from nas.space import PartSpace, SearchSpace
 
 WIDE = ("skip", "conv1", "conv3", "separable3", "none")
@@ -49,8 +49,9 @@ class Net(nn.Module):
 def relaxed(space, seed=0, **options):
     torch.manual_seed(seed)
     sampled = options.pop("sampled", False)
-    return Net(RelaxedPart(architecture=PartArchitecture(space, sampled=sampled), **options),
-               space.dimension)  # fmt: skip
+    make = RelaxedPart(architecture=PartArchitecture(space, sampled=sampled),
+                       computed=Computed(**options))  # fmt: skip
+    return Net(make, space.dimension)
 
 
 def spikes(space, seed=0, batch=2, steps=3):
@@ -98,12 +99,13 @@ def trained(model, x, steps=3):
 
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("seed", range(4))
-def test_at_a_vertex_it_is_the_decoded_network(name, seed):
+@pytest.mark.parametrize("shared", [False, True])
+def test_at_a_vertex_it_is_the_decoded_network(name, seed, shared):
     space = SPACES[name]
-    x = spikes(space, seed)
-    model = trained(relaxed(space), x)
+    x = spikes(space, seed).double()  # single precision rounds by about as much as is allowed
+    model = trained(relaxed(space, shared=shared).double(), x)
     _, genotype, beliefs = vertex(space, seed)
-    built = fixed(genotype)
+    built = fixed(genotype).double()
     inherit(model, built)
     next(model.architecture for model in model.modules() if isinstance(model, RelaxedPath)).load(
         beliefs
@@ -166,7 +168,8 @@ def test_a_node_without_currents_still_has_readers():
 
 
 @pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("options", [{}, {"checkpoints": True}, {"portion": 2}])
+@pytest.mark.parametrize("options", [{}, {"checkpoints": True}, {"portion": 2},
+                                     {"shared": True}])  # fmt: skip
 def test_everything_gets_a_gradient(name, options):
     space = SPACES[name]
     model = relaxed(space, **options)

@@ -1,0 +1,59 @@
+"""The last comparison: whole networks, with the weights that they were searched by."""
+
+from itertools import islice
+
+from nas.finalists import drawn_within
+from nas.genotype import Genotype
+from stereo.search.relaxed import Decoded, Relaxed
+from stereo.search.trial import mean_loss
+
+TRIES = 50
+"""Draws for each finalist that is wanted, most of which miss the band of the budget."""
+
+BATCHES = 8
+"""Batches of the second half of the data on which finalists are compared."""
+
+LEARNED_FROM = 4
+"""Batches from which their norms learn before."""
+
+
+def best_of(
+    relaxed: Relaxed, decoded: Decoded, limit: float | None, slack: float, *, wanted: int, seed: int
+) -> Decoded:
+    """Return the best of the decoded genotype and others drawn from what the search believes.
+
+    All inherit their weights and see the same batches of the second half of the data. Within a
+    budget only those are drawn whose expected cost, corrected by what was measured of the decoded
+    one, lies in the band below it, and the best that does so by measurement is taken.
+
+    Args:
+        relaxed: after its search.
+        decoded: what it decoded to.
+        limit: of the cost; None for none.
+        slack: share of the limit below it in which the cost shall lie.
+        wanted: genotypes to draw.
+        seed: of the draws.
+    """
+    low, high = 0.0, float("inf")
+    if limit is not None:
+        ratio = decoded.measured / max(decoded.expected, 1e-12)
+        low, high = (1.0 - slack) * limit / ratio, limit / ratio
+    drawn = drawn_within(
+        relaxed.space, relaxed.beliefs(with_neurons=True), relaxed.cost_of, low, high,
+        wanted=wanted, tries=TRIES * wanted, seed=seed,
+    )  # fmt: skip
+    compared = [batch for _, batch in islice(relaxed.task.halves(), BATCHES)]
+
+    def loss(genotype: Genotype) -> float:
+        network = relaxed.inherited(genotype, LEARNED_FROM)
+        return mean_loss(relaxed.task, network, compared, relaxed.device)
+
+    others = sorted(((loss(genotype), n) for n, genotype in enumerate(drawn)), key=lambda f: f[0])
+    own = loss(decoded.genotype)
+    for found, number in others:
+        if found >= own and decoded.fits:
+            break
+        candidate = relaxed.built(drawn[number], limit, slack)
+        if candidate.fits:
+            return candidate
+    return decoded
