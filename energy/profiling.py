@@ -86,11 +86,14 @@ def inference_size(
         model: its attribute ``batch_dim`` says which axis counts samples; 1 means time comes first.
         inputs: what it is called with.
         samples: None to read it off the first tensor.
-        steps: likewise.
+        steps: None for those that the model says in an attribute ``time_steps``, as one that shows
+            a static input several times does; otherwise likewise.
 
     Raises:
         EnergyError: none of either.
     """
+    if steps is None:
+        steps = getattr(model, "time_steps", None)
     first = next((x for x in inputs if isinstance(x, Tensor)), None)
     batch_dim = int(getattr(model, "batch_dim", 0))
     if samples is None:

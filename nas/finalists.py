@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nas.decisions import decisions_of, genotype_of
+from nas.decisions import Choice, decisions_of, genotype_of
 from nas.fitting import Cost
 from nas.genotype import Genotype
 from nas.relaxed.beliefs import PartBeliefs
@@ -43,7 +43,8 @@ def drawn_within(
     """
     decisions = decisions_of(space, beliefs)
     chance = np.random.default_rng(seed)
-    seen, found = set(), []
+    seen: set[tuple[Choice, ...]] = set()
+    found: list[Genotype] = []
     for _ in range(tries):
         if len(found) == wanted:
             break

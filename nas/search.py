@@ -6,9 +6,9 @@ on from its state exactly as if nothing had happened.
 """
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -60,15 +60,15 @@ def search(
     Args:
         model: relaxed network, moved in place; in training mode.
         config: how.
-        training: batch of a number for the weights; with ``accumulate`` of n, step s asks for the
-            numbers ``n s`` to ``n s + n - 1``.
+        training: batch of a number for the weights; a step asks for ``accumulate`` of them.
         held_out: likewise for the architecture, of other data.
         loss: of the model and a batch.
+        judge: loss that moves the architecture; the same unless given (``nas.relaxed.score``).
         architecture: parameters of the model that are searched; all others are its weights.
         cost: expected cost at the present beliefs, differentiable, in the unit of the budget.
         measure: refreshes the counts behind the cost, from the same data in all processes.
         entropy: entropies of the choices in nats, by name.
-        budget: what the cost should stay below; without one it is reported only.
+        budget: what the cost should stay below.
         anneal: sets the softness of all choices.
         extra: what is kept in the state besides, by name.
         state: what ``save`` was given, to go on from there.
@@ -76,8 +76,6 @@ def search(
         report: called after every step, with the number of steps done.
         precision: context in which losses are computed, such as ``torch.autocast``.
         reduce: averages tensors over processes, in place (``nas.synced.average_gradients``).
-        judge: loss that the architecture is moved by, where it is another estimate than ``loss``
-            (``nas.relaxed.score``).
 
     Returns:
         The history from the first step on.
@@ -88,29 +86,26 @@ def search(
     """
     rules = _rules(config, precision, reduce)
     run = _Run(model, config, architecture, budget, cost, dict(extra or {}), rules)
+    run.losses = loss, judge or loss
     run.restore(state)
     schedule = _annealing(config)
     anneal(schedule.softness(run.done - config.warmup - 1))
     with torch.random.fork_rng(_cuda_devices(model)):
         while run.done < config.steps:
-            step, began = run.done, time.perf_counter()
-            torch.manual_seed(step_seed(config.seed, step))
-            run.set_learning_rate(config.learning_rate(step))
+            step, began = run.done, perf_counter()
+            rate = run.begin(step)
             searching = step - config.warmup
             if searching < 0:
-                row = run.warm(_batches(training, step, config), loss)
+                row = run.warm(_batches(training, step, config))
             else:
                 anneal(schedule.softness(searching))
                 if measure is not None and searching % config.measure_every == 0:
                     measure()
                 data = _batches(training, step, config), _batches(held_out, step, config)
-                row = run.step(
-                    *data, loss, judge or loss, entropy, schedule.entropy_weight(searching)
-                )
+                row = run.step(*data, entropy, schedule.entropy_weight(searching))
                 row["softness"] = schedule.softness(searching)
-            row |= {"lr": config.learning_rate(step), "seconds": time.perf_counter() - began}
-            run.finish({"step": float(step), **row})
-            if run.done == config.steps or run.done % (config.checkpoint_every or math.inf) == 0:
+            run.finish({"step": float(step), **row, "lr": rate, "seconds": perf_counter() - began})
+            if run.due:
                 save(run.done, run.state())
             report(run.done, run.history.rows[-1])
     return run.history
@@ -118,6 +113,8 @@ def search(
 
 class _Run:
     """What moves in a search, and its state."""
+
+    losses: tuple[Loss, Loss]  # that of the weights, that of the architecture
 
     def __init__(
         self,
@@ -134,7 +131,7 @@ class _Run:
             raise ValueError("The architecture is a part of the model's parameters, at least one.")
         if budget is not None and cost is None:
             raise ValueError(f"To keep to {budget} the search needs the cost; give cost=.")
-        self.model, self.extra, self.done, self.cost = model, extra, 0, cost
+        self.model, self.config, self.extra, self.done, self.cost = model, config, extra, 0, cost
         # A short search has to come below its budget before its choices harden.
         period = max(4, min(20, (config.steps - config.warmup) // 25))
         self.multiplier = None if budget is None else Multiplier(budget, period=period)
@@ -148,20 +145,23 @@ class _Run:
         )  # fmt: skip
         self.history = SearchHistory()
 
-    def set_learning_rate(self, rate: float) -> None:
+    def begin(self, step: int) -> float:
+        """Set the chance and the learning rate of a step; return the latter."""
+        torch.manual_seed(step_seed(self.config.seed, step))
+        rate = self.config.learning_rate(step)
         for group in self.weights.param_groups:
             group["lr"] = rate
+        return rate
 
-    def warm(self, training: Any, loss: Loss) -> Row:
+    def warm(self, training: Any) -> Row:
         """Move the weights alone."""
+        loss, _ = self.losses
         return {"training": weights_step(self.model, loss, training, self.weights, self.rules)}
 
     def step(
         self,
         training: Any,
         held_out: Any,
-        loss: Loss,
-        judge: Loss,
         entropy: Callable[[], Mapping[str, Tensor]],
         entropy_weight: float,
     ) -> Row:
@@ -183,19 +183,26 @@ class _Run:
                     total = total + self.multiplier.added(expected)
             return total
 
-        losses = bilevel_step(
+        loss, judge = self.losses
+        found = bilevel_step(
             self.model, loss, training=training, held_out=held_out, weights=self.weights,
             architecture=self.architecture, added=added, rules=self.rules, judge=judge,
         )  # fmt: skip
         if self.multiplier is not None:
             self.multiplier.update(row["cost"])
             row |= {"multiplier": self.multiplier.value, "penalty": self.multiplier.penalty}
-        return {"training": losses.training, "held_out": losses.held_out, **row}
+        return {"training": found.training, "held_out": found.held_out, **row}
 
     def finish(self, row: Row) -> None:
         """Note a step as done."""
         self.done += 1
         self.history.rows.append(row)
+
+    @property
+    def due(self) -> bool:
+        """Whether the state is to be kept now."""
+        every = self.config.checkpoint_every or math.inf
+        return self.done == self.config.steps or self.done % every == 0
 
     def state(self) -> dict[str, Any]:
         """Return all that the rest of the search depends on, and the history so far."""

@@ -129,6 +129,7 @@ class SpikingClassifier(nn.Module):
 
     Attributes:
         batch_dim: axis of the input that counts samples, for an account of energy.
+        time_steps: of an inference, likewise.
     """
 
     training_only = ("auxiliary.",)
@@ -162,6 +163,7 @@ class SpikingClassifier(nn.Module):
         self.config = config
         setting = config.network
         self.batch_dim = 1 if setting.frames else 0
+        self.time_steps = setting.steps
         self.stem = Stem(setting, make)
         self.cells = make.path(self.stem.out_channels, setting.channels, setting.outputs)
         self.head = self._head(make if setting.pool == "spiking" else None)

@@ -112,6 +112,7 @@ def _mark_path(path: RelaxedPath, marks: Marks) -> None:
         source = choices.spiking.get(sources[number])
         if source is not None:
             assert isinstance(readout, Readout)
+            readout.look(choices.once[stage])
             marks.append((readout, "spiking", source))
 
 

@@ -62,6 +62,12 @@ class Readout(nn.Module):
         """
         return self.mixed and hasattr(self, "spiking")
 
+    def look(self, once: Tensor) -> float:
+        """Return the weight of the mean as a number, and note whether it makes a mixture."""
+        share = float(once.detach())
+        self.mixed = 0.0 < share < 1.0
+        return share
+
     def forward(self, x: Tensor, once: Tensor) -> Tensor:
         """Return ``x`` ``[T, B, ...]``, its mean at every step, or a mixture.
 
@@ -69,8 +75,7 @@ class Readout(nn.Module):
             x: of all time steps.
             once: weight of the mean, 0-dim.
         """
-        share = float(once.detach())
-        self.mixed = 0.0 < share < 1.0
+        share = self.look(once)
         if share == 0.0:
             return x
         mean = x.mean(0, keepdim=True).expand_as(x)

@@ -231,7 +231,7 @@ class RelaxedPath(nn.Module):
         """Yield the layers of all edges, with what those that never run together have in common."""
         for cell in self.cells.values():
             assert isinstance(cell, RelaxedCell)
-            fans = [(s, fan) for s, levels in cell.inputs.items() for fan in levels.values()]  # type: ignore[operator,union-attr]
+            fans = [(s, fan) for s, levels in cell.inputs.items() for fan in levels.values()]  # type: ignore[operator]
             for source, fan in (*fans, *cell.fans.items()):
                 for node, mixed in fan.nodes.items():
                     for op in mixed.ops.values():

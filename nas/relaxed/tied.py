@@ -38,15 +38,15 @@ class _Tied(nn.Module):
         return whole[part]
 
 
-class TiedConv2d(_Tied, nn.Conv2d):
+class TiedConv2d(_Tied, nn.Conv2d):  # type: ignore[override]
     """``nn.Conv2d`` with a part of a shared kernel."""
 
 
-class TiedConv3d(_Tied, nn.Conv3d):
+class TiedConv3d(_Tied, nn.Conv3d):  # type: ignore[override]
     """``nn.Conv3d`` with a part of a shared kernel."""
 
 
-class TiedLinear(_Tied, nn.Linear):
+class TiedLinear(_Tied, nn.Linear):  # type: ignore[override]
     """``nn.Linear`` with a part of a shared matrix."""
 
 

@@ -117,8 +117,13 @@ def test_several_budgets_give_a_front(folders, searched, tmp_path):
     assert "held-out loss" in shown.stdout
 
 
-def test_a_killed_search_goes_on_as_if_nothing_had_happened(task, searched, tmp_path):
-    setting = find_search("imagenet", "tiny_images")
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"relaxed.shared": "true", "relaxed.draws": "3", "relaxed.finalists": "3"}],
+    ids=["as it is", "compared"],
+)
+def test_a_killed_search_goes_on_as_if_nothing_had_happened(changes, task, tmp_path):
+    setting = find_search("imagenet", "tiny_images").override(changes)
     rows = {"whole": [], "cut": []}
 
     def note(name):
@@ -193,6 +198,10 @@ def test_stereo_is_searched(tmp_path):
         (["--space", "outer"], "Unknown search space 'outer'"),
         (["--preset", "large"], "No search 'large'"),
         (["--set", "relaxed.portion=0"], "1 or more"),
+        (["--set", "relaxed.draws=1"], "0, or 2 and more"),
+        (["--set", "relaxed.sampled=false", "--set", "relaxed.draws=4"], "cannot be 4"),
+        (["--set", "relaxed.finalists=-1"], "not negative"),
+        (["--set", "relaxed.draws=2", "--set", "search.second_order=true"], "second_order"),
         (["--set", "search.warmup=9"], "search.warmup cannot be 9"),
         (["--task", "mnist"], "no task 'mnist'"),
         (["--task", "cifar10"], "needs --data"),
@@ -204,6 +213,28 @@ def test_what_cannot_be_searched_is_refused(arguments, words, tmp_path):
     result = call("search", "--run", tmp_path, *arguments)
     assert result.exit_code == 2, result.output
     assert words in " ".join(result.output.split())
+
+
+def test_the_best_of_the_finalists_is_taken(task, tmp_path, monkeypatch):
+    """Whatever their losses are: those within the budget are compared, and the lowest wins."""
+    setting = find_search("imagenet", "tiny_images").override({"relaxed.finalists": "6"})
+    seen = []
+
+    def told(task, network, batches, device):
+        seen.append((len(set(network.genotype.parts["feature"].path)), network.genotype))
+        return -float(len(seen))  # the last one is the best, but for the decoded one, asked after
+
+    monkeypatch.setattr("stereo.search.finalists.mean_loss", told)
+    found = run_search(task, setting, tmp_path)
+    chosen = Genotype.load(found.genotype)
+    assert 2 <= len(seen) <= 7
+    assert chosen.parts == seen[-1][1].parts, "the decoded one, which was asked last"
+    seen.clear()
+    monkeypatch.setattr(
+        "stereo.search.finalists.mean_loss", lambda *a: (told(*a), float(len(seen)))[1]
+    )
+    found = run_search(task, setting, tmp_path / "other")
+    assert Genotype.load(found.genotype).parts == seen[0][1].parts, "the first one drawn"
 
 
 def test_a_folder_of_another_search_is_refused(folders, searched):

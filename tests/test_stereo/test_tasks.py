@@ -147,8 +147,9 @@ def test_stereo_is_evaluated_on_clips_that_are_not_trained_on(tmp_path):
     config = PRESETS["tiny"]().override({"train.validation": "2"})
     task = StereoTask(config, Source(cache=tmp_path, workers=0))
     trained = {clip for batch in task.batches() for clip in (m["clip"] for m in batch.meta)}
-    windows = task._validation(2)
-    assert not trained & {windows[n].meta["clip"] for n in range(2)}
+    held = task.data.held("validation")
+    assert len(held.places) == 2
+    assert not trained & {batch.meta[0]["clip"] for batch in held}
     result = task.evaluate(task.network().eval(), "validation")
     assert result.samples == 2
     assert result.metrics["mae_px"] > 0
@@ -182,7 +183,7 @@ def test_what_does_not_fit_is_refused(folders):
         find_config("cifar10", "tiny")
     with pytest.raises(StereoError, match="no preset 'x'; known for the task stereo: small"):
         find_config("stereo", "x")
-    with pytest.raises(StereoError, match="leave --data out"):
+    with pytest.raises(StereoError, match="holds nothing that stereo can be trained on"):
         bind_task(find_config("stereo"), Source(data=folders))
     three = find_config("imagenet", "tiny_images").override({"network.classes": "3"})
     with pytest.raises(StereoError, match="network.classes=2"):
