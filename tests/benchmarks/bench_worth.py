@@ -159,7 +159,8 @@ class Bench:
         about = json.loads(found.read_text())
         changes = {
             **self.plan.training, **ABLATION.get(arm, ({}, {}))[1], **about["wider"],
-            "train.seed": str(100 * seed + number), "network.genotype": str(folder / "genotype.json"),
+            "train.seed": str(100 * seed + number),
+            "network.genotype": str(folder / "genotype.json"),
         }  # fmt: skip
         task = self.task(changes)
         began = time.perf_counter()
@@ -295,8 +296,8 @@ def main():
         print(json.dumps(table, indent=1))
         return
     name = bench.plan.metric[0]
-    print(f"| arm | {name} | spread over seeds | networks | uJ before / after training | M synapses "
-          "| search s |\n|---|---|---|---|---|---|---|")  # fmt: skip
+    print(f"| arm | {name} | spread over seeds | networks | uJ before / after training | "
+          "M synapses | search s |\n|---|---|---|---|---|---|---|")  # fmt: skip
     for arm, row in table.items():
         spread = "" if row["spread"] is None else f"{row['spread']:.2f}"
         print(f"| {arm} | {row[name]:.2f} | {spread} | {row['networks']} | "

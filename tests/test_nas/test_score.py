@@ -54,8 +54,10 @@ def effect(space, drawn):
     """Return what a draw decides, without what has no effect."""
     kept = torch.cat(drawn.edges)
     visited = reach(space, drawn.transitions)
+    carried = kept[:, None] * drawn.ops
     return (
-        tuple(kept.detach().tolist()), tuple((kept[:, None] * drawn.ops).detach().flatten().tolist()),
+        tuple(kept.detach().tolist()),
+        tuple(carried.detach().flatten().tolist()),
         tuple(float(v.detach()) for v in visited.values()),
         tuple(float(s.detach()) for s in drawn.spiking.values()),
     )  # fmt: skip

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from test_nas.test_supernet import SPACES, relaxed
 from torch import nn
 
 from nas.dims import ConvNorm
 from nas.ops import OPS
 from nas.relaxed.gating import expected_parameters, gated
 from nas.relaxed.tied import layers_of, tie, untied_numel, weights_of
-from test_nas.test_supernet import SPACES, relaxed
 
 
 def edge(dimension, inputs, outputs, names):

@@ -116,7 +116,7 @@ def test_a_classifier_at_a_vertex_is_the_decoded_one(pool, frames, stages):
     next(iter(architectures(relaxed)))[1].load(beliefs_of(space, genotype)["feature"])
     expected = ExpectedEnergy(momentum=0.0)
     with torch.no_grad():
-        with gated(relaxed):  # before any other pass at this vertex: nothing depends on the last one
+        with gated(relaxed):  # before any other pass here: nothing depends on the last one
             expected.measure(relaxed, x)
             found = expected.expected_mj(relaxed)
             assert expected_parameters(relaxed) == sum(p.numel() for p in built.parameters())
