@@ -14,6 +14,8 @@ from stereo.cost_volume import VOLUMES
 from stereo.errors import StereoError
 
 OPTIMIZERS = ("adamw", "sgd")
+TRUTHS = ("sparse", "dense")
+CHANGES = ("none", "pixels", "events")
 
 Config = TypeVar("Config", bound="Sections")
 
@@ -147,7 +149,7 @@ class Optimization:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Optimization):
-    """Optimization on generated scenes.
+    """Optimization on generated scenes or on recordings.
 
     Attributes:
         clips: number of different generated clips; step ``n`` draws from all of them.
@@ -168,6 +170,48 @@ class TrainConfig(Optimization):
         super().__post_init__()
         if min(self.clips, self.crop_height, self.crop_width, self.validation) < 1:
             raise StereoError("A training needs clips, rows, columns and validation windows.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which recordings on disk are used, and how; generated windows need nothing of it.
+
+    Attributes:
+        kind: of the folder, a name in ``stereo.tasks.roots.KINDS``; "auto" to find out by looking.
+        split: of DSEC ``secff`` (31 sequences to train on, 10 for validation) or ``tes`` (36 and
+            5); of MVSEC 1, 2 or 3 as DDES has them, ``StereoSpike-1`` or ``EMatch-1`` and so on, or
+            a file that ``data.mvsec.Split`` wrote. Empty for ``secff`` and 1; a suite is divided
+            already.
+        truth: of MVSEC "sparse" (pixels of the last 15,000 left events, as DDES) or "dense".
+        partial: go on although sequences are missing; the numbers then are not those of the split.
+        min_disparity: smaller ground truth does not count, pixels; 0 for all.
+        augment: what training changes besides its random crops: "none"; "pixels" for views upside
+            down and mirrored with the cameras swapped; "events" for these and lost and false events
+            and lower contrast. With "events" no sample comes twice, so no cache can hold it.
+        validation: frames that an evaluation on the part ``validation`` takes, spread evenly; 0 for
+            all.
+    """
+
+    kind: str = "auto"
+    split: str = ""
+    truth: str = "sparse"
+    partial: bool = False
+    min_disparity: float = 0.0
+    augment: str = "events"
+    validation: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        for name, known in (("truth", TRUTHS), ("augment", CHANGES)):
+            if getattr(self, name) not in known:
+                raise StereoError(
+                    f"Unknown data.{name} {getattr(self, name)!r}; known: {', '.join(known)}."
+                )
+        if not 0 <= self.min_disparity < float("inf") or self.validation < 0:
+            raise StereoError(
+                "data.min_disparity and data.validation cannot be negative or infinite, got "
+                f"{self.min_disparity} and {self.validation}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +261,7 @@ class StereoConfig(Sections):
         encoding: events to tensors.
         network: widths.
         train: optimization.
+        data: which recordings, where they are not generated.
         dgs: search of surrogate temperatures, where ``train.dgs`` asks for it.
     """
 
@@ -226,6 +271,7 @@ class StereoConfig(Sections):
     encoding: EncodingConfig = field(default_factory=EncodingConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    data: DataConfig = field(default_factory=DataConfig)
     dgs: DGS = field(default_factory=DGS)
 
     @property

@@ -152,6 +152,16 @@ def _origin(task: Task, training: Training[Any]) -> dict[str, str]:
     }
 
 
+def _completed(task: Task, config: str | None) -> str | None:
+    """Return a stored configuration with the defaults of sections that it was too old to have."""
+    try:
+        return json.dumps(
+            type(task.config).from_dict(json.loads(config or "")).to_dict(), sort_keys=True
+        )
+    except (ValueError, StereoError):
+        return config
+
+
 def _restore(
     task: Task, run: Path, training: Training[Any], *, resume: bool, cut: bool
 ) -> tuple[int, Metrics]:
@@ -161,7 +171,8 @@ def _restore(
         return 0, {}
     if not resume:
         raise StereoError(f"{run} already holds a training; choose another --run or resume it.")
-    if any(state.get(name) != value for name, value in _origin(task, training).items()):
+    stored = dict(state) | {"config": _completed(task, state.get("config"))}
+    if any(stored.get(name) != value for name, value in _origin(task, training).items()):
         raise StereoError(
             f"{run} holds a training with another configuration (see its config.json) or genotype; "
             "give the same options to resume it, or choose another --run."

@@ -137,10 +137,15 @@ class StereoWindows(torch.utils.data.Dataset[StereoSample]):
 
     def at(self, index: int) -> tuple[Recording, int]:
         """Return the open recording of item ``index`` and the number of its ground truth."""
+        part, truth = self.where(index)
+        return self._opened[part], truth
+
+    def where(self, index: int) -> tuple[int, int]:
+        """Return the places of item ``index`` among ``recordings`` and their ground truths."""
         if not 0 <= index < len(self):
             raise IndexError(f"Window {index} of {len(self)}.")
         part, truth = self._index[int(index)]
-        return self._opened[int(part)], int(truth)
+        return int(part), int(truth)
 
     def identities(self) -> Iterator[dict[str, Any]]:
         """Give what each item depends on, in their order; equal means an equal sample.

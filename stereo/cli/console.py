@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +38,13 @@ def result_console() -> Console:
 def print_json(document: Mapping[str, Any]) -> None:
     """Print exactly one JSON document on standard output."""
     print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print what a user should know at the start, on standard error, a line each."""
+    console = Console(stderr=True, highlight=False)
+    for note in notes:
+        console.print(note, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -1,15 +1,28 @@
 """``stereo eval``: how good a trained network is, how large, and what it costs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stereo.cli.errors import guarded
 from stereo.cli.train import Cache, Data, DeviceName, Precision, Workers
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 SHOWN_CLASSES = 20
 """With more classes than these, only the worst are listed."""
+
+SEQUENCE_COLUMNS = {
+    "images": "frames",
+    "mae_px": "MAE px",
+    "one_pe_percent": "1PE %",
+    "two_pe_percent": "2PE %",
+    "rmse_px": "RMSE px",
+    "mean_depth_error_m": "depth error m",
+}
+"""What the table of sequences shows, and its headings."""
 
 
 @guarded
@@ -71,7 +84,9 @@ def _print(document: dict[str, Any]) -> None:
         shown = f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
         console.print(f"{name:20}{shown}", markup=False)
     tables = document["tables"]
-    if not tables:
+    if document["per_sequence"]:
+        console.print(sequence_table(document["per_sequence"]))
+    if "classes" not in tables:
         return
     rows = class_rows(tables["classes"], tables["confusion"])
     table = Table(title="by class" if len(rows) <= SHOWN_CLASSES else "the worst classes")
@@ -81,6 +96,21 @@ def _print(document: dict[str, Any]) -> None:
         shown = "-" if correct is None else f"{correct:.1f}"
         table.add_row(escape(name), f"{count:,}", shown, escape(other))
     console.print(table)
+
+
+def sequence_table(sequences: dict[str, dict[str, float | None]]) -> "Table":
+    """Return the results of each sequence as a table; a dash where there is none."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="by sequence")
+    table.add_column("sequence")
+    for heading in SEQUENCE_COLUMNS.values():
+        table.add_column(heading, justify="right")
+    for name, row in sequences.items():
+        values = (row.get(key) for key in SEQUENCE_COLUMNS)
+        table.add_row(escape(name), *("-" if v is None else f"{v:.4g}" for v in values))
+    return table
 
 
 def class_rows(

@@ -53,9 +53,9 @@ def train(
 
     Under torchrun the processes share every batch.
     """
-    from stereo.cli.console import print_json, progress, result_console
+    from stereo.cli.console import print_json, print_notes, progress, result_console
     from stereo.devices import Device
-    from stereo.tasks import bind_task, find_config
+    from stereo.tasks import bind_task, find_config, notes_of
     from stereo.tasks.task import Source
     from stereo.train import train as run_training
 
@@ -66,6 +66,8 @@ def train(
     config = find_config(task, preset).override(changes)
     bound = bind_task(config, Source(data=data, cache=cache, workers=workers))
     place = Device(device, precision)
+    if place.writes:
+        print_notes(notes_of(bound))
     with progress("Training", "steps") as advance:
         metrics = run_training(
             bound,

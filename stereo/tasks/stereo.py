@@ -1,14 +1,12 @@
-"""The task ``stereo``: disparity from two event cameras, learned on generated scenes."""
+"""The task ``stereo``: disparity from two event cameras, on generated scenes or recordings."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import count
 
 import torch
 from torch import Tensor, nn
 
-from data.encode import ENCODINGS
-from data.generated import GeneratedWindows
 from data.sample import StereoBatch, collate
 from nas.genotype import Genotype
 from nas.relaxed.path import Computed
@@ -17,36 +15,40 @@ from stereo.config import StereoConfig
 from stereo.disparity import soft_argmax
 from stereo.errors import StereoError
 from stereo.losses import masked_mean, plane_cross_entropy, smooth_l1
-from stereo.metrics import AccuracyMeter
 from stereo.network import STRIDE, HybridStereo
 from stereo.supernet import RelaxedStereo
+from stereo.tasks.generated import GeneratedData
+from stereo.tasks.recordings import Recordings
+from stereo.tasks.scores import Scores
+from stereo.tasks.stereo_data import StereoData, share
 from stereo.tasks.task import Evaluation, Metrics, Progress, Source
-
-ENDLESS = 2**62
-"""Length of data that never end; an item is made from its number."""
-
-HELD_OUT_SEED = 7919
-VALIDATION_SEED = 15_485_863
-"""Added to a training's seed: generated clips of their own for what is not trained on."""
 
 
 @dataclass(frozen=True)
 class StereoTask:
-    """See ``stereo.tasks.task.Task``."""
+    """See ``stereo.tasks.task.Task``.
+
+    Attributes:
+        config: network and training.
+        source: where the recordings are; without a folder, scenes are generated.
+        data: what they give.
+    """
 
     config: StereoConfig
     source: Source = field(default_factory=Source)
+    data: StereoData = field(init=False, repr=False, compare=False)
 
     judged = ("mae_px", False)
-    parts = ("validation",)
 
     def __post_init__(self) -> None:
-        """Refuse data on disk, which this task does not read yet."""
-        if self.source.data is not None:
-            raise StereoError(
-                "The task stereo makes its own data; leave --data out. `stereo infer` compares "
-                "with the ground truth of a recording."
-            )
+        """Find out what the data are."""
+        made = GeneratedData if self.source.data is None else Recordings
+        object.__setattr__(self, "data", made(self.config, self.source))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the data that a network can be evaluated on."""
+        return self.data.parts
 
     @property
     def steps(self) -> int:
@@ -61,24 +63,37 @@ class StereoTask:
         """Return a fresh network with all that a space leaves open."""
         return RelaxedStereo(self.config, space, computed)
 
+    def notes(self, *, halves: bool = False) -> list[str]:
+        """Return what a user should know of the data at the start, of a search the halves too."""
+        return self.data.notes(halves=halves)
+
     def batches(self, first: int = 0, *, rank: int = 0, ranks: int = 1) -> Iterator[StereoBatch]:
         """Yield the training batches of the steps from ``first`` to the last."""
         setting = self.config.train
-        windows = self._windows(setting.seed, setting.steps * setting.batch)
-        return self._loader(windows, range(first, setting.steps), rank, ranks)
+        return share(
+            self.data.training(setting.seed), range(first, setting.steps),
+            batch=setting.batch, rank=rank, ranks=ranks, workers=self.source.workers,
+        )  # fmt: skip
 
     def halves(
         self, first: int = 0, *, rank: int = 0, ranks: int = 1
     ) -> Iterator[tuple[StereoBatch, StereoBatch]]:
-        """Yield a batch for the weights and one of other clips, without end."""
-        seed = self.config.train.seed
+        """Yield a batch for the weights and one of windows that share nothing, without end.
+
+        Generated windows are of other clips. Of recordings, a half has whole sequences, or blocks
+        of time where there are few (``stereo.tasks.divide``).
+        """
+        setting = self.config.train
         return zip(
             *(
-                self._loader(self._windows(s, ENDLESS), count(first), rank, ranks)
-                for s in (seed, seed + HELD_OUT_SEED)
+                share(
+                    half, count(first), batch=setting.batch, rank=rank, ranks=ranks,
+                    workers=self.source.workers,
+                )
+                for half in self.data.halves(setting.seed)
             ),
             strict=True,
-        )
+        )  # fmt: skip
 
     def pieces(self, batch: StereoBatch, count: int) -> list[StereoBatch]:
         """Return a batch in equal pieces."""
@@ -115,73 +130,40 @@ class StereoTask:
         samples: int | None = None,
         progress: Progress = lambda _done, _all: None,
     ) -> Evaluation:
-        """Return the accuracy on generated windows of clips that were never trained on."""
+        """Return the accuracy on whole frames that were never trained on.
+
+        Recordings are compared wherever their protocol lets ground truth count, also beyond the
+        disparities that the network can estimate; generated windows up to there.
+
+        Raises:
+            StereoError: no such part, or no ground truth in it.
+        """
         if part not in self.parts:
-            raise StereoError(f"The task stereo has the part {self.parts[0]!r}, got {part!r}.")
-        wanted = min(samples or self.config.train.validation, self.config.train.validation)
-        windows = self._validation(wanted)
-        device = next(network.parameters()).device
-        meter = AccuracyMeter()
-        with torch.no_grad():
-            for n in range(wanted):
-                batch = collate([windows[n]]).to(device)
-                found = network(batch.left, batch.right).float().cpu().numpy()
-                within = batch.valid & (batch.disparity <= self.config.max_disparity)
-                truth = torch.where(within, batch.disparity, 0.0).cpu().numpy()
-                meter.add(found[0], truth[0])
-                progress(n + 1, wanted)
-        result = meter.result()
-        if result is None:
             raise StereoError(
-                f"None of the {wanted} generated windows has ground truth within "
-                f"{self.config.max_disparity} px; give a larger train.validation."
+                f"The task stereo has the parts {', '.join(self.parts)} here, got {part!r}."
             )
-        known = {name: float(v) for name, v in result.to_json().items() if v is not None}
-        return Evaluation(part=part, samples=wanted, metrics=known)
+        held = self.data.held(part, samples)
+        limit = float("inf") if held.limit is None else held.limit
+        device = next(network.parameters()).device
+        scores = Scores(self.config.max_disparity)
+        with torch.no_grad():
+            for done, (place, one) in enumerate(zip(held.places, held, strict=True), start=1):
+                batch = one.to(device)
+                found = network(batch.left, batch.right).float().cpu().numpy()
+                within = batch.valid & (batch.disparity <= limit)
+                truth = torch.where(within, batch.disparity, 0.0).cpu().numpy()
+                scores.add(found[0], truth[0], held.origin(place))
+                progress(done, len(held.places))
+        metrics = scores.metrics()
+        if metrics is None:
+            raise StereoError(held.if_empty)
+        tables = scores.tables()
+        if held.protocol:
+            tables |= {"protocol": held.protocol, "generated": held.generated}
+        return Evaluation(part=part, samples=len(held.places), metrics=metrics, tables=tables)
 
     def example(self, samples: int = 1) -> tuple[Tensor, ...]:
-        """Return the events of windows that were never trained on."""
-        windows = self._validation(samples)
-        batch = collate([windows[n] for n in range(samples)])
+        """Return the events of whole frames that were never trained on."""
+        held = self.data.example(samples)
+        batch = collate([held.samples[place] for place in held.places])
         return batch.left, batch.right
-
-    def _windows(self, seed: int, length: int) -> GeneratedWindows:
-        config, setting = self.config, self.config.train
-        return GeneratedWindows(
-            encoding=ENCODINGS[config.encoding.name](bins=config.encoding.bins),
-            steps=config.encoding.steps,
-            window_us=config.window_us,
-            width=setting.crop_width,
-            height=setting.crop_height,
-            clips=setting.clips,
-            length=length,
-            seed=seed,
-            cache=self.source.cache,
-        )
-
-    def _validation(self, length: int) -> GeneratedWindows:
-        seed = self.config.train.seed + VALIDATION_SEED
-        return replace(self._windows(seed, length), augment=False)
-
-    def _loader(
-        self, windows: GeneratedWindows, steps: Iterable[int], rank: int, ranks: int
-    ) -> Iterator[StereoBatch]:
-        """Yield this process's share of the batch of each step."""
-        whole = self.config.train.batch
-        if whole % ranks:
-            raise StereoError(
-                f"A batch of {whole} cannot be shared equally by {ranks} processes; choose another "
-                "train.batch."
-            )
-        own = whole // ranks
-        starts = (step * whole + rank * own for step in steps)
-        workers = self.source.workers
-        loader = torch.utils.data.DataLoader(
-            windows,
-            batch_sampler=(list(range(start, start + own)) for start in starts),
-            num_workers=workers,
-            collate_fn=collate,
-            multiprocessing_context="spawn" if workers else None,
-            persistent_workers=False,
-        )
-        return iter(loader)
