@@ -20,6 +20,15 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_PIXELS = 1 << 24
 """A larger image is none of an event camera."""
 
+COLORS = {
+    0: "grey",
+    2: "color",
+    3: "color (palette)",
+    4: "grey and transparency",
+    6: "color and transparency",
+}
+"""Color types of the PNG specification (section 11.2.2)."""
+
 
 def read_png(path: Path, *, wanted: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """Return the numbers of a grey PNG with 8 or 16 bits, ``[H, W]``.
@@ -35,6 +44,22 @@ def read_png(path: Path, *, wanted: str) -> npt.NDArray[np.uint8] | npt.NDArray[
         data = path.read_bytes()
     except OSError as error:
         raise RecordingError(f"{path} cannot be read ({error}). Expected {wanted}.") from error
+    return decode_png(data, source=path, wanted=wanted)
+
+
+def decode_png(
+    data: bytes, *, source: str | Path, wanted: str
+) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """Return the numbers of a grey PNG with 8 or 16 bits that was read already, ``[H, W]``.
+
+    Args:
+        data: the content of the file.
+        source: what it is called in errors.
+        wanted: what was expected there, in words, for the error.
+
+    Raises:
+        RecordingError: no grey PNG, or a damaged one.
+    """
     fault = png_fault(data)
     stored: Any = None
     if fault is None:
@@ -44,7 +69,7 @@ def read_png(path: Path, *, wanted: str) -> npt.NDArray[np.uint8] | npt.NDArray[
             fault = " ".join(str(error).split())
     if stored is None or stored.ndim != 2 or stored.dtype not in (np.uint8, np.uint16):
         raise RecordingError(
-            f"{path} holds {fault or 'an image that cannot be decoded'}. Expected {wanted}; copy "
+            f"{source} holds {fault or 'an image that cannot be decoded'}. Expected {wanted}; copy "
             "or make the file again."
         )
     decoded: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] = stored
@@ -86,5 +111,5 @@ def _header_fault(kind: bytes, content: bytes) -> str | None:
     if not 0 < columns * rows <= MOST_PIXELS:
         return f"a PNG image of {rows} rows and {columns} columns"
     if color != 0 or depth not in (8, 16):
-        return f"a {depth}-bit {'grey' if color == 0 else 'color'} PNG image"
+        return f"a {depth}-bit {COLORS.get(color, 'color')} PNG image"
     return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt16
 
 from stereo.atomic import write_json, write_png
 from stereo.errors import StereoError
@@ -18,6 +18,21 @@ from stereo.errors import StereoError
 COMMAND = "stereo infer"
 LEVELS_PER_PX = 256
 """Unit of the PNGs: they hold disparity times this, as DSEC's do."""
+
+
+def stored_disparity(disparity: Float32[np.ndarray, "H W"]) -> UInt16[np.ndarray, "H W"]:
+    """Return disparity as 16-bit PNGs hold it: times 256, rounded.
+
+    Every finite estimate is stored, at least as 1 (1/256 px) and at most as 65535; 0 stands for no
+    estimate.
+
+    Args:
+        disparity: ``[H, W]`` pixels; NaN or infinite = no estimate.
+    """
+    levels = np.where(np.isfinite(disparity), disparity, 0).astype(np.float64) * LEVELS_PER_PX
+    stored = np.clip(np.rint(levels), 1, 65535).astype(np.uint16)
+    stored[~np.isfinite(disparity)] = 0
+    return stored
 
 
 class ResultFolder:
@@ -46,17 +61,11 @@ class ResultFolder:
     def write_disparity(self, index: int, disparity: Float32[np.ndarray, "H W"]) -> None:
         """Write the estimate of window ``index``.
 
-        Every finite estimate is stored, at least as 1 (1/256 px) and at most as 65535; 0 stands
-        for no estimate.
-
         Args:
             index: number of the window, counted from 0.
             disparity: ``[H, W]`` pixels; NaN or infinite = no estimate.
         """
-        levels = np.where(np.isfinite(disparity), disparity, 0).astype(np.float64) * LEVELS_PER_PX
-        stored = np.clip(np.rint(levels), 1, 65535).astype(np.uint16)
-        stored[~np.isfinite(disparity)] = 0
-        write_png(self.disparity / f"{index:06d}.png", stored)
+        write_png(self.disparity / f"{index:06d}.png", stored_disparity(disparity))
 
     def write_report(self, document: dict[str, Any], *, complete: bool = True) -> None:
         """Write ``report.json``."""

@@ -16,6 +16,7 @@ from stereo.cli.inspect import inspect
 from stereo.cli.presets import presets
 from stereo.cli.search import search
 from stereo.cli.simulate import simulate
+from stereo.cli.submit import submit
 from stereo.cli.train import train
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (infer, inspect, simulate, search, train, presets):
+for command in (infer, inspect, simulate, search, train, submit, presets):
     app.command()(command)
 app.command("eval")(evaluate)
 app.add_typer(energy, name="energy")
