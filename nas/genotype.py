@@ -268,7 +268,9 @@ class Genotype:
                 if own_end is not None:
                     lines.append(f"  {end}: {_drawn(own_end)}")
             for layer, own in enumerate(part.dynamics):
-                lines.append(f"  layer {layer}: " + ", ".join(_drawn(node) for node in own))
+                named = [_drawn(node) for node in own]
+                named = named if len(set(named)) > 1 else named[:1]
+                lines.append(f"  layer {layer}: " + ", ".join(named))
         return "\n".join(lines)
 
 
@@ -294,6 +296,8 @@ def _checked(name: str, value: Any) -> Constant:
 
 def _drawn(node: Dynamics) -> str:
     """Return a neuron and its constants in short; of many values the smallest and the largest."""
+    if not node.spikes:
+        return node.neuron
 
     def short(value: Constant) -> str:
         ends = sorted({min(value), max(value)}) if isinstance(value, tuple) else [value]

@@ -152,10 +152,11 @@ class Bench:
         print(f"{time.strftime('%H:%M:%S')} {folder.name} begins", flush=True)
         found = folder / "found.json"
         if not found.exists():
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             genotype, about = self.genotype(folder, arm, seed, number)
             genotype.save(folder / "genotype.json")
-            write(found, {"search_s": time.perf_counter() - began, **about})
+            spent = {"search_s": time.perf_counter() - began, "cpu_s": time.process_time() - busy}
+            write(found, {**spent, **about})
         about = json.loads(found.read_text())
         changes = {
             **self.plan.training, **ABLATION.get(arm, ({}, {}))[1], **about["wider"],

@@ -1,6 +1,7 @@
 """Genotypes: round trip, checks, and the parameter counts that published settings give."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -141,6 +142,17 @@ def test_dynamics_of_each_layer_survive_the_file(tmp_path):
     drawing = genotype.drawing()
     assert "layer 0: alif[decay 0.4" in drawing
     assert "layer 1: current[decay 0.1..0.9, threshold 0.5, b 2, current_decay 0.3..0.6]" in drawing
+
+
+def test_what_does_not_fire_is_drawn_without_constants():
+    part = with_dynamics().parts["feature"]
+    analog = (Dynamics(neuron="relu", decay=0.4),)
+    nodes = part.nodes * 2
+    layers = ((*analog, *analog), (*analog, Dynamics()))
+    mixed = replace(part, nodes=nodes, dynamics=layers)
+    drawing = Genotype(space="test", parts={"feature": mixed}).drawing()
+    assert "layer 0: relu\n" in drawing
+    assert "layer 1: relu, lif[" in drawing
 
 
 def test_layers_fire_by_their_own_dynamics():
