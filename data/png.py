@@ -111,5 +111,6 @@ def _header_fault(kind: bytes, content: bytes) -> str | None:
     if not 0 < columns * rows <= MOST_PIXELS:
         return f"a PNG image of {rows} rows and {columns} columns"
     if color != 0 or depth not in (8, 16):
-        return f"a {depth}-bit {COLORS.get(color, 'color')} PNG image"
+        article = "an" if depth == 8 else "a"
+        return f"{article} {depth}-bit {COLORS.get(color, 'color')} PNG image"
     return None

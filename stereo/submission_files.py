@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.dsec import find_sequences
-from data.dsec.layout import SequencePaths
+from data.dsec.layout import SequencePaths, walk_sequences
+from data.dsec.splits import TEST
 from data.dsec.stamps import Submission, read_submission
-from data.errors import RecordingError
 from stereo.atomic import replacing
 from stereo.errors import StereoError
 
@@ -102,13 +102,14 @@ def sequences_on_disk(data: Path) -> dict[str, SequencePaths]:
 
     Raises:
         RecordingError: a sequence that is there twice.
+        StereoError: a folder that cannot be entered.
     """
     try:
-        return {paths.name: paths for paths in find_sequences(data, "test")}
-    except RecordingError as error:
-        if "does not hold" in str(error):
+        if not any(folder.name in TEST for folder in walk_sequences(data)):
             return {}
-        raise
+    except OSError as error:
+        raise StereoError(f"{data} cannot be searched for sequences ({error}).") from error
+    return {paths.name: paths for paths in find_sequences(data, "test")}
 
 
 @contextmanager

@@ -136,24 +136,20 @@ def test_the_document_says_what_was_made_from_what(written, network):
     json.dumps(document, allow_nan=False)
 
 
-def test_a_zip_holds_the_same_images_and_is_the_same_every_time(
-    written, dsec_test, network, tmp_path
-):
-    made = []
-    for name in ("a.zip", "b.zip"):
-        write_submission(dsec_test, network, tmp_path / name, OPTIONS)
-        made.append((tmp_path / name).read_bytes())
-    assert made[0] == made[1]
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "a.zip",
-        "a.zip.json",
-        "b.zip",
-        "b.zip.json",
-    ]
+def test_a_zip_made_sequence_by_sequence_is_the_same_zip(written, dsec_test, network, tmp_path):
+    folder, at_once = written
+    for name in NAMES:
+        part = SubmitOptions(sequences=(name,), size=SIZE)
+        last = write_submission(dsec_test, network, tmp_path / "a.zip", part)
+    assert last.document["sequences"] == at_once.document["sequences"]
+    assert (last.document["computed"], last.document["images"]) == (3, 6)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip", "a.zip.json"]
+    again = zipped(folder, tmp_path / "b.zip")
+    assert (tmp_path / "a.zip").read_bytes() == again.read_bytes()
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert archive.namelist() == sorted(archive.namelist())
+        assert archive.namelist() == [f"{n}/{index:06d}.png" for n in NAMES for index in INDICES]
         for info in archive.infolist():
-            assert archive.read(info) == (written[0] / info.filename).read_bytes()
+            assert archive.read(info) == (folder / info.filename).read_bytes()
             assert info.date_time == (1980, 1, 1, 0, 0, 0)
             assert info.external_attr >> 16 == stat.S_IFREG | 0o644
 
@@ -177,20 +173,22 @@ def stop_after(count):
 
 @pytest.mark.parametrize("name", ["folder", "a.zip"])
 def test_a_stopped_run_goes_on_and_gives_the_same(name, written, dsec_test, network, tmp_path):
-    out = tmp_path / name
+    out, options = tmp_path / name, SubmitOptions(sequences=NAMES[:1], size=SIZE)
     with pytest.raises(Stopped):
-        write_submission(dsec_test, network, out, OPTIONS, stop_after(4))
+        write_submission(dsec_test, network, out, options, stop_after(2))
     assert json.loads((tmp_path / f"{name}.json").read_text())["complete"] is False
     assert out.exists() == (name == "folder")
-    again = write_submission(dsec_test, network, out, OPTIONS)
-    assert (again.document["computed"], again.document["kept"]) == (2, 4)
-    assert again.check.findings == written[1].check.findings
-    assert again.document["sequences"] == written[1].document["sequences"]
+    again = write_submission(dsec_test, network, out, options)
+    assert (again.document["computed"], again.document["kept"]) == (1, 2)
+    row = written[1].document["sequences"][NAMES[0]]
+    assert again.document["sequences"] == {NAMES[0]: row}
+    # The early window was estimated before the stop and is reported all the same.
+    assert {f.code for f in again.check.findings} >= {"early-window"}
     before = out.stat().st_mtime_ns
-    third = write_submission(dsec_test, network, out, OPTIONS)
+    third = write_submission(dsec_test, network, out, options)
     assert (third.document["computed"], third.document["images_per_s"]) == (0, None)
     assert out.stat().st_mtime_ns == before
-    assert third.check.findings == written[1].check.findings
+    assert third.check.findings == again.check.findings
 
 
 @pytest.fixture
@@ -208,7 +206,6 @@ def test_other_weights_are_computed_again_and_old_images_go_first(copy, dsec_tes
     assert [p.relative_to(copy).as_posix() for p in copy.rglob("*.png")] == [
         f"{NAMES[0]}/000020.png"
     ]
-    assert write_submission(dsec_test, other, copy, OPTIONS).document["computed"] == 5
 
 
 @pytest.mark.parametrize("change", [{"window_us": 40_000}, {"max_disparity": 9}])
@@ -230,19 +227,14 @@ def test_what_was_changed_or_left_over_is_written_again(copy, written, dsec_test
     assert again.check.findings == written[1].check.findings
 
 
-def test_other_events_are_computed_again(copy, dsec_test, network, tmp_path):
+def test_images_of_other_events_go_first(copy, dsec_test, network, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(dsec_test, data)
     os.utime(data / "test" / NAMES[1] / "events" / "left" / "events.h5", (1, 1))
-    assert write_submission(data, network, copy, OPTIONS).document["computed"] == 3
-
-
-def test_sequences_may_be_added_one_by_one(dsec_test, network, tmp_path, written):
-    for name in NAMES:
-        part = SubmitOptions(sequences=(name,), size=SIZE)
-        last = write_submission(dsec_test, network, tmp_path / "a.zip", part)
-    assert last.document["sequences"] == written[1].document["sequences"]
-    assert last.document["computed"] == 3
+    with pytest.raises(Stopped):
+        write_submission(data, network, copy, OPTIONS, stop_after(1))
+    assert len(list((copy / NAMES[0]).iterdir())) == 3
+    assert [path.name for path in (copy / NAMES[1]).iterdir()] == ["000020.png"]
 
 
 # What cannot be written
@@ -629,7 +621,11 @@ def test_all_findings_are_listed(good, tmp_path):
 # The checker: what is suspicious
 
 SUSPICIOUS = {
-    "holes": (replaced(np.where(np.eye(*SIZE) > 0, 0, STREET).astype(np.uint16)), "zeros", "1.56%"),
+    "holes": (
+        replaced(np.where(np.eye(*SIZE) > 0, 0, STREET).astype(np.uint16)),
+        "zeros",
+        "48 of 3,072",
+    ),
     "infinity": (
         replaced(np.where(np.eye(*SIZE) > 0, 65_535, STREET).astype(np.uint16)),
         "very-near",
