@@ -183,7 +183,8 @@ class DataConfig:
             a file that ``data.mvsec.Split`` wrote. Empty for ``secff`` and 1; a suite is divided
             already.
         truth: of MVSEC "sparse" (pixels of the last 15,000 left events, as DDES) or "dense".
-        partial: go on although sequences are missing; the numbers then are not those of the split.
+        partial: of DSEC and suites, go on although recordings are missing; the numbers then are not
+            those of the split.
         min_disparity: smaller ground truth does not count, pixels; 0 for all.
         augment: what training changes besides its random crops: "none"; "pixels" for views upside
             down and mirrored with the cameras swapped; "events" for these and lost and false events

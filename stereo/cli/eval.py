@@ -82,7 +82,7 @@ def _print(document: dict[str, Any]) -> None:
     )
     for name, value in document["metrics"].items():
         shown = f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
-        console.print(f"{name:20}{shown}", markup=False)
+        console.print(f"{name:28}{shown}", markup=False)
     tables = document["tables"]
     if document["per_sequence"]:
         console.print(sequence_table(document["per_sequence"]))

@@ -90,7 +90,7 @@ def train(
         return
     console = result_console()
     for name, value in metrics.items():
-        console.print(f"{name:18}{value:.5g}", markup=False)
+        console.print(f"{name:28}{value:.5g}", markup=False)
     console.print(f"Trained {config.train.steps} steps: {run}", markup=False, soft_wrap=True)
 
 

@@ -128,15 +128,16 @@ class Recordings:
         self.root = find_root(self.folder, config.data)
         self.parts = self.root.parts
         self._parts: dict[str, StereoWindows] = {}
+        self._changed: dict[int, Samples] = {}
 
     def training(self, seed: int) -> Stream:
         """Return all training windows, another order in each epoch."""
         items = np.arange(len(self.windows("train")), dtype=np.int64)
-        return Stream(samples=self._to_train(seed), item=Shuffled(items, seed))
+        return Stream(samples=self._trained(seed), item=Shuffled(items, seed))
 
     def halves(self, seed: int) -> tuple[Stream, Stream]:
         """Return the two halves of the training windows."""
-        samples = self._to_train(seed)
+        samples = self._trained(seed)
         first, second = self.division(seed).halves
         return (
             Stream(samples=samples, item=Shuffled(first, seed)),
@@ -279,8 +280,13 @@ class Recordings:
             return windows
         return replace(windows, validity=AtLeast(rule=windows.validity, disparity_px=least))
 
-    def _to_train(self, seed: int) -> Samples:
+    def _trained(self, seed: int) -> Samples:
         """Return the training windows as they are trained on: cropped, and perhaps changed."""
+        if seed not in self._changed:
+            self._changed[seed] = self._make_changed(seed)
+        return self._changed[seed]
+
+    def _make_changed(self, seed: int) -> Samples:
         setting, size = self.config.train, self.survey.size
         if setting.crop_height > size[0] or setting.crop_width > size[1]:
             raise StereoError(

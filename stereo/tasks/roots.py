@@ -65,7 +65,15 @@ class DsecRoot:
 
     def windows(self, part: str, reading: Reading) -> StereoWindows:
         """Return the windows of the sequences of a part."""
-        return dsec(self._path, split=f"{self._split}-{part}", partial=self._partial, **reading)
+        split = f"{self._split}-{part}"
+        absent = find_sequences(self._path, split).absent
+        if absent and not self._partial:
+            raise StereoError(
+                f"{self._path} lacks {len(absent)} of the {len(SPLITS[split])} sequences of "
+                f"{split}: {_some(list(absent))}. Unpack them, or allow a part of the split with "
+                "data.partial=true; its numbers are not those of the split."
+            )
+        return dsec(self._path, split=split, partial=True, **reading)
 
     def protocol(self, part: str) -> str:
         """Say which sequences are looked at, and whether all of them."""
