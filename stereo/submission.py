@@ -95,7 +95,7 @@ class _Job:
         paths: where it lies.
         wanted: its official list.
         span_us: first and last event time of both cameras.
-        source: what stands for its events.
+        source: what stands for its events and its list.
         findings: what is suspicious about it as a whole.
     """
 
@@ -226,7 +226,7 @@ def _job(paths: SequencePaths, wanted: Submission, size: tuple[int, int], window
         paths=paths,
         wanted=wanted,
         span_us=(first, last),
-        source=digest([_state(path) for path in files]),
+        source=digest([wanted.to_csv(), *(_state(path) for path in files)]),
         findings=tuple(_doubts(paths, wanted, stamps)),
     )
 

@@ -76,7 +76,7 @@ class SubmissionStore:
 
         Args:
             sequence: its name.
-            source: what stands for its events.
+            source: what stands for its events and stamps.
         """
         old = self._record["sequences"].get(sequence)
         if old is not None and old["source"] == source:

@@ -23,43 +23,48 @@ PX = ("low_px", "median_px", "high_px")
 Advance = Callable[[int, int], None]
 
 
+Run = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="RUN", help="Run folder of a trained network.", show_default="the shipped network"
+    ),
+]
+RunOption = Annotated[
+    Path | None, typer.Option("--run", help="The same as RUN, as other commands have it.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of DSEC; to check, a folder of its csv files is enough."),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder or .zip to write, or to go on with.")]
+Check = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER_OR_ZIP", help="Check this submission; write nothing."),
+]
+Sequences = Annotated[
+    list[str] | None,
+    typer.Option(help="Only this test sequence; may be repeated.", show_default="all 12"),
+]
+WindowMs = Annotated[
+    float | None,
+    typer.Option(help="Length of a window.", show_default="what the network was trained with"),
+]
+MaxDisparity = Annotated[
+    int | None,
+    typer.Option(help="Largest disparity searched, pixels.", show_default="the network's"),
+]
+
+
 @guarded
 def submit(
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Run folder of a trained network.",
-            show_default="the shipped network",
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of DSEC; to check, a folder of its csv files is enough."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder or .zip to write, or to go on with.")
-    ] = None,
-    check: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER_OR_ZIP", help="Check this submission; write nothing."),
-    ] = None,
-    sequence: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this test sequence; may be repeated.", show_default="all 12"),
-    ] = None,
-    window_ms: Annotated[
-        float | None,
-        typer.Option(help="Length of a window.", show_default="what the network was trained with"),
-    ] = None,
-    max_disparity: Annotated[
-        int | None,
-        typer.Option(help="Largest disparity searched, pixels.", show_default="the network's"),
-    ] = None,
-    run_option: Annotated[
-        Path | None,
-        typer.Option("--run", help="The same as RUN, as other commands have it."),
-    ] = None,
+    run: Run = None,
+    data: Data = None,
+    out: Out = None,
+    check: Check = None,
+    sequence: Sequences = None,
+    window_ms: WindowMs = None,
+    max_disparity: MaxDisparity = None,
+    run_option: RunOption = None,
     device: DeviceName = "cpu",
     precision: Precision = "32-true",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -67,7 +72,7 @@ def submit(
     """Write a DSEC disparity submission and check it, or check one (--check).
 
     The same command again goes on where it stopped; exit code 1 if the check finds an error.
-    """  # fmt: skip
+    """
     from data.dsec.splits import TEST
     from stereo.cli.console import print_json
     from stereo.errors import StereoError
@@ -79,7 +84,7 @@ def submit(
     names = tuple(dict.fromkeys(sequence)) if sequence else TEST
     if check is not None:
         if run is not None or out is not None:
-            raise StereoError("--check reads a submission and writes nothing; leave RUN and --out.")
+            raise StereoError("--check writes nothing; leave out RUN and --out.")
         report = _check(check, data, names)
         document = {"command": "stereo submit --check", **report.to_dict()}
     else:
@@ -109,6 +114,7 @@ def submit(
 
 def _check(path: Path, data: Path | None, names: tuple[str, ...]) -> "CheckReport":
     """Check a submission."""
+    from data.dsec.splits import TEST
     from stereo.cli.console import progress
     from stereo.errors import StereoError
     from stereo.submission_check import check_submission
@@ -119,6 +125,9 @@ def _check(path: Path, data: Path | None, names: tuple[str, ...]) -> "CheckRepor
             f"How many images each sequence must have, and their names, are in the official csv "
             f"files only. {ADVICE}"
         )
+    unknown = [name for name in names if name not in TEST]
+    if unknown:
+        raise StereoError(f"{', '.join(unknown)} is no test sequence. Known: {', '.join(TEST)}.")
     wanted = official_list(data.expanduser(), names)
     with progress("Checking", "images") as advance:
         return check_submission(path.expanduser(), wanted, progress=advance)

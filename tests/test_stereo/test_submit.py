@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from reference.commands import call, check_refusal
 from reference.pairs import OFFSET_US, small_pair
 
@@ -227,10 +229,20 @@ def test_what_was_changed_or_left_over_is_written_again(copy, written, dsec_test
     assert again.check.findings == written[1].check.findings
 
 
-def test_images_of_other_events_go_first(copy, dsec_test, network, tmp_path):
+def touched(folder):
+    os.utime(folder / "events" / "left" / "events.h5", (1, 1))
+
+
+def shifted(folder):
+    later = Submission(t_us=OFFSET_US + np.array([91_000, 250_000]), file_index=np.array([20, 60]))
+    (folder / f"{folder.name}.csv").write_text(later.to_csv())
+
+
+@pytest.mark.parametrize("change", [touched, shifted])
+def test_images_of_other_events_or_stamps_go_first(change, copy, dsec_test, network, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(dsec_test, data)
-    os.utime(data / "test" / NAMES[1] / "events" / "left" / "events.h5", (1, 1))
+    change(data / "test" / NAMES[1])
     with pytest.raises(Stopped):
         write_submission(data, network, copy, OPTIONS, stop_after(1))
     assert len(list((copy / NAMES[0]).iterdir())) == 3
@@ -749,6 +761,25 @@ def test_folders_in_a_zip_are_no_files(good, tmp_path):
     assert errors(check(path)) == []
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_zip_is_reported_or_refused_and_nothing_else(data, good, tmp_path):
+    content = bytearray(zipped(good, tmp_path / "a.zip").read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        # The directory at the end is where damage is most varied.
+        back = data.draw(st.one_of(st.integers(1, 600), st.integers(1, len(content))))
+        content[-back] = data.draw(st.integers(0, 255))
+    (tmp_path / "a.zip").write_bytes(content[: data.draw(st.sampled_from([None, -1, -30]))])
+    try:
+        report = check(tmp_path / "a.zip")
+    except StereoError:
+        return
+    if not report.errors:
+        with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+            for path in good.rglob("*.png"):
+                assert archive.read(path.relative_to(good).as_posix()) == path.read_bytes()
+
+
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.write_text("x"),
                                   lambda p: p.write_bytes(b"PK\x05\x06")])  # fmt: skip
 def test_what_is_no_submission_at_all(make, tmp_path):
@@ -863,6 +894,7 @@ def test_write_through_the_command_line(network, tmp_path):
         (("--check", "x", "--out", "y"), "writes nothing"),
         (("--check", "x", "--data", "none"), "There is no folder none"),
         (("--data", "x", "--out", "y", "--sequence", "thun"), "thun is no test sequence"),
+        (("--check", "x", "--data", "y", "--sequence", "thun"), "thun is no test sequence"),
         (("a", "--run", "b", "--data", "x", "--out", "y"), "Give the run folder once"),
         (("a", "--data", "x", "--out", "y"), "not a run folder"),
     ],
