@@ -76,9 +76,9 @@ def search(
 
     Under torchrun the processes share every batch.
     """
-    from stereo.cli.console import print_json, print_notes
+    from stereo.cli.console import print_json
     from stereo.devices import Device
-    from stereo.tasks import bind_task, find_config, notes_of
+    from stereo.tasks import bind_task, find_config
     from stereo.tasks.task import Source
 
     changes = pairs(assignments or [])
@@ -90,8 +90,6 @@ def search(
         cache = run / "clips"  # a search looks at the same generated clips again and again
     bound = bind_task(config, Source(data=data, cache=cache, workers=workers))
     place = Device(device, precision)
-    if place.writes:
-        print_notes(notes_of(bound, halves=True))
     found = _search(bound, setting, run, budgets, method, place)
     if not place.writes:
         return
@@ -111,9 +109,13 @@ def _search(
     device: "Device",
 ) -> Sequence["Found"]:
     """Search for each budget, or without one, and show how it goes."""
+    from stereo.cli.console import print_notes
     from stereo.search.fronts import search_front
     from stereo.search.run import run_search
+    from stereo.tasks import notes_of
 
+    if device.writes:
+        print_notes(notes_of(task, halves=True))
     with _shown(device.writes) as show:
         if len(budgets) > 1:
             return search_front(
