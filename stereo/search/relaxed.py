@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -20,6 +21,7 @@ from nas.space import SearchSpace
 from nas.temporal import SearchedNeuron, searched_neurons
 from stereo.checkpoint import channels_last
 from stereo.devices import Device
+from stereo.errors import StereoError
 from stereo.search.costs import ExpectedCost, measured_cost
 from stereo.search.setting import Relaxation
 from stereo.tasks.task import Batch, Task
@@ -73,7 +75,17 @@ class Relaxed:
     batches: list[Batch] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        """Build the network."""
+        """Build the network.
+
+        Raises:
+            StereoError: a batch that cannot be cut into heats.
+        """
+        size = self.task.config.train.batch
+        if size % self.setting.heats:
+            raise StereoError(
+                f"relaxed.heats cuts the batch into equal pieces; {size} samples (train.batch) do "
+                f"not make {self.setting.heats}."
+            )
         self.space = self.setting.build()
         network = self.task.relaxed(self.space, self.setting.computed)
         self.network = channels_last(network).train()
@@ -97,7 +109,14 @@ class Relaxed:
         """Return the loss that the architecture is moved by."""
         if not self.setting.draws:
             return self.loss(network, batch)
-        return compared(network, lambda: self.task.loss(network, batch)[0], self.setting.draws)
+        heats = [
+            compared(network, partial(self._held_out, network, piece), self.setting.draws)
+            for piece in self.task.pieces(batch, self.setting.heats)
+        ]
+        return torch.stack(heats).mean()
+
+    def _held_out(self, network: nn.Module, batch: Batch) -> Tensor:
+        return self.task.loss(network, batch)[0]
 
     def entropy(self) -> dict[str, Tensor]:
         """Return the mean entropy of a decision in nats, by kind, at the present softness."""

@@ -28,6 +28,8 @@ class Relaxation:
         shared: candidates that never run together share their weights; with ``sampled``.
         draws: networks that are drawn and compared to move the architecture, with ``sampled``; 0
             for the straight-through gradient of one.
+        heats: pieces that the held-out batch is cut into, each for ``draws`` networks of its own:
+            more networks seen by fewer samples, for the same work.
         finalists: genotypes that are drawn in the end, to be compared with the likeliest one by
             the weights of the search.
         portion: edges look at every ``portion``-th channel only.
@@ -42,6 +44,7 @@ class Relaxation:
     sampled: bool = False
     shared: bool = False
     draws: int = 0
+    heats: int = 1
     finalists: int = 0
     portion: int = 1
     checkpoints: bool = False
@@ -60,6 +63,10 @@ class Relaxation:
             raise StereoError(
                 "relaxed.draws is 0, or 2 and more together with relaxed.sampled=true; got "
                 f"{self.draws}."
+            )
+        if self.heats < 1 or (self.heats > 1 and not self.draws):
+            raise StereoError(
+                f"relaxed.heats is 1, or more together with relaxed.draws; got {self.heats}."
             )
         if self.finalists < 0:
             raise StereoError(f"relaxed.finalists is not negative, got {self.finalists}.")

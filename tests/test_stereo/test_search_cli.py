@@ -119,7 +119,15 @@ def test_several_budgets_give_a_front(folders, searched, tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"relaxed.shared": "true", "relaxed.draws": "3", "relaxed.finalists": "3"}],
+    [
+        {},
+        {
+            "relaxed.shared": "true",
+            "relaxed.draws": "3",
+            "relaxed.heats": "2",
+            "relaxed.finalists": "3",
+        },
+    ],
     ids=["as it is", "compared"],
 )
 def test_a_killed_search_goes_on_as_if_nothing_had_happened(changes, task, tmp_path):
@@ -201,6 +209,8 @@ def test_stereo_is_searched(tmp_path):
         (["--set", "relaxed.draws=1"], "0, or 2 and more"),
         (["--set", "relaxed.sampled=false", "--set", "relaxed.draws=4"], "cannot be 4"),
         (["--set", "relaxed.finalists=-1"], "not negative"),
+        (["--set", "relaxed.heats=2"], "cannot be 2"),
+        (["--set", "relaxed.draws=2", "--set", "relaxed.heats=3"], "do not make 3"),
         (["--set", "relaxed.draws=2", "--set", "search.second_order=true"], "second_order"),
         (["--set", "search.warmup=9"], "search.warmup cannot be 9"),
         (["--task", "mnist"], "no task 'mnist'"),
