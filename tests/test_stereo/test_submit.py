@@ -6,6 +6,7 @@ import re
 import shutil
 import stat
 import struct
+import tracemalloc
 import zipfile
 import zlib
 
@@ -737,8 +738,12 @@ def test_a_bomb_is_not_unpacked(good, tmp_path):
     (root / FIRST).unlink()
     path = zipped(root, tmp_path / "a.zip")
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(FIRST, bytes(1 << 24))
+        archive.writestr(FIRST, bytes(1 << 26))
+    tracemalloc.start()
     (found,) = errors(check(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 25
     assert (found.code, found.file) == ("unreadable", FIRST)
     assert "more than 4,194,304 bytes" in found.found
 
