@@ -232,10 +232,10 @@ class Sections:
         Raises:
             StereoError: no such field, or a value of the wrong type.
         """
-        config: Any = self
+        changes: dict[str, dict[str, Any]] = {}
         for path, text in assignments.items():
             section, _, name = path.partition(".")
-            group: Any = getattr(config, section, None) if name else None
+            group: Any = getattr(self, section, None) if name else None
             names = [f.name for f in fields(group)] if is_dataclass(group) else []
             if name not in names:
                 sections = (f.name for f in fields(self) if is_dataclass(getattr(self, f.name)))
@@ -243,14 +243,17 @@ class Sections:
                     f"{s}.*" for s in sections
                 )
                 raise StereoError(f"No configuration field {path!r}; known: {known}.")
-            value = _parse(group, name, text)
-            try:
-                changed = replace(group, **{name: value})
-            except ValueError as error:
-                raise StereoError(f"{path} cannot be {text}: {error}") from error
-            config = replace(config, **{section: changed})
-        overridden: Config = config
-        return overridden
+            changes.setdefault(section, {})[name] = _parse(group, name, text)
+        return replace(self, **{s: self._changed(s, found) for s, found in changes.items()})
+
+    def _changed(self, section: str, found: Mapping[str, Any]) -> Any:
+        """Return a section with new values, all at once: they may need each other."""
+        try:
+            return replace(getattr(self, section), **found)
+        except ValueError as error:
+            given = [f"{section}.{name}" for name in found]
+            values = ", ".join(str(value) for value in found.values())
+            raise StereoError(f"{', '.join(given)} cannot be {values}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
