@@ -251,9 +251,11 @@ class Sections:
         try:
             return replace(getattr(self, section), **found)
         except ValueError as error:
-            given = [f"{section}.{name}" for name in found]
-            values = ", ".join(str(value) for value in found.values())
-            raise StereoError(f"{', '.join(given)} cannot be {values}: {error}") from error
+            told = [f"{section}.{name} cannot be {value}" for name, value in found.items()]
+            if len(told) > 1:
+                values = ", ".join(f"{name}={value}" for name, value in found.items())
+                told = [f"{section} cannot have {values}"]
+            raise StereoError(f"{told[0]}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

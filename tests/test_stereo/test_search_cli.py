@@ -212,7 +212,7 @@ def test_stereo_is_searched(tmp_path):
         (["--set", "relaxed.heats=2"], "together with relaxed.draws"),
         (["--set", "relaxed.heats=3", "--set", "relaxed.draws=2"], "do not make 3"),
         (["--set", "relaxed.draws=2", "--set", "search.second_order=true"], "second_order"),
-        (["--set", "search.warmup=9"], "search.warmup cannot be 9"),
+        (["--set", "search.warmup=9"], "SearchConfig.warmup cannot be 9"),
         (["--task", "mnist"], "no task 'mnist'"),
         (["--task", "cifar10"], "needs --data"),
     ],
