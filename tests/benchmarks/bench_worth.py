@@ -8,8 +8,8 @@ Every arm gives genotypes under one energy budget, all of them are trained alike
 evaluated on data that neither search nor training saw:
 
     searched    the differentiable search
-    evolution   regularized evolution in the wall time that the search of the same seed took
-    random      five genotypes for each seed, drawn from the space, at 90 to 100 % of the budget
+    evolution   regularized evolution in the wall time that a search took
+    random      genotypes drawn from the space at 90 to 100 % of the budget, several for each seed
     published   the genotype that SpikeDHS published, as wide as the budget allows
     spatial, temporal, dgs, hybrid   the ablation: the search of cells and paths alone, with types
                 and time constants of neurons, with temperatures searched while training, and with
@@ -83,7 +83,10 @@ EXPERIMENTS = {
         metric=("top1_percent", True),
         config={"network.channels": "8", "train.batch": "64"},
         training={"train.steps": "800", "train.warmup": "80", "train.checkpoint_every": "100"},
-        searching={"search.steps": "550", "search.warmup": "200"},
+        searching={
+            "search.steps": "550", "search.warmup": "200", "trials.steps": "120",
+            "trials.batches": "10", "trials.population": "6",
+        },
         published=("spikedhs_cifar", ("network.channels",)),
     ),
 }  # fmt: skip
@@ -105,7 +108,8 @@ SAME_SEARCH = {"dgs": "temporal"}
 class Bench:
     """One experiment in a root folder."""
 
-    def __init__(self, name, root, data):
+    def __init__(self, name, root, data, count=RANDOM):
+        self.count = count
         self.name, self.plan, self.root = name, EXPERIMENTS[name], Path(root) / name
         self.source = Source(data=data, cache=self.root / "clips")
 
@@ -121,7 +125,7 @@ class Bench:
     def items(self, arms, seeds):
         for seed in seeds:
             for arm in arms:
-                for number in range(RANDOM if arm == "random" else 1):
+                for number in range(self.count if arm == "random" else 1):
                     yield arm, seed, number
 
     def run(self, arms, seeds):
@@ -195,8 +199,7 @@ class Bench:
         setting = replace(setting, trials=replace(setting.trials, steps=1, batches=1))
         if arm == "evolution":
             method = "evolution"
-            other = json.loads((self.root / f"searched-{seed}-0" / "found.json").read_text())
-            trials = replace(self.setting().trials, evaluations=0, seconds=other["search_s"])
+            trials = replace(self.setting().trials, evaluations=0, seconds=self.search_seconds())
             setting = replace(setting, trials=trials)
         task = self.task({**setting.changes, **self.plan.config, "train.seed": str(seed)})
         found = run_search(
@@ -205,6 +208,11 @@ class Bench:
         return Genotype.load(found.genotype), {
             "untrained_mj": found.measured, "fits": found.fits, "steps": found.steps, "wider": {},
         }  # fmt: skip
+
+    def search_seconds(self):
+        """Return the wall time of the least disturbed search; all have as many steps."""
+        every = self.root.glob("searched-*/found.json")
+        return min(json.loads(path.read_text())["search_s"] for path in every)
 
     def cost(self, task, genotype):
         torch.manual_seed(0)
@@ -285,11 +293,12 @@ def main():
     parser.add_argument("--data", type=Path)
     parser.add_argument("--arms", default="random,published,searched,evolution")
     parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--random", type=int, default=RANDOM, help="random genotypes per seed")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    bench = Bench(asked.experiment, asked.root, asked.data)
+    bench = Bench(asked.experiment, asked.root, asked.data, asked.random)
     if asked.what == "run":
         bench.run(asked.arms.split(","), [int(seed) for seed in asked.seeds.split(",")])
     table = bench.table()
