@@ -12,8 +12,8 @@ from stereo.cli.errors import guarded
 from stereo.cli.train import DeviceName, Precision
 
 if TYPE_CHECKING:
-    from stereo.submission import SubmitOptions
-    from stereo.submission_check import CheckReport
+    from stereo.submission.checking import CheckReport
+    from stereo.submission.writing import SubmitOptions
 
 FAILED_CODE = 1
 """Exit code of a submission with errors."""
@@ -93,7 +93,7 @@ def submit(
                 "A submission needs --data, the folder of DSEC with its test sequences, and --out, "
                 "a folder or .zip to write. To check one, give --check FOLDER_OR_ZIP."
             )
-        from stereo.submission import SubmitOptions
+        from stereo.submission.writing import SubmitOptions
 
         options = SubmitOptions(
             network_name=str(run) if run else "shipped",
@@ -117,8 +117,8 @@ def _check(path: Path, data: Path | None, names: tuple[str, ...]) -> "CheckRepor
     from data.dsec.splits import TEST
     from stereo.cli.console import progress
     from stereo.errors import StereoError
-    from stereo.submission_check import check_submission
-    from stereo.submission_files import ADVICE, official_list
+    from stereo.submission.checking import check_submission
+    from stereo.submission.files import ADVICE, official_list
 
     if data is None:
         raise StereoError(
@@ -140,7 +140,7 @@ def _write(
     from stereo.checkpoint import load_network
     from stereo.devices import Device
     from stereo.errors import StereoError
-    from stereo.submission import write_submission
+    from stereo.submission.writing import write_submission
 
     place = Device(device, options.precision)
     if place.ranks > 1:

@@ -31,9 +31,9 @@ from stereo.network import HybridStereo
 from stereo.output import stored_disparity
 from stereo.presets import PRESETS
 from stereo.stream import run_windows
-from stereo.submission import SubmitOptions, network_digest, write_submission
-from stereo.submission_check import check_submission
-from stereo.submission_files import official_list, write_zip
+from stereo.submission.checking import check_submission
+from stereo.submission.files import official_list, write_zip
+from stereo.submission.writing import SubmitOptions, network_digest, write_submission
 from stereo.windows import Window
 
 SIZE = (48, 64)

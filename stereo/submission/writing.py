@@ -27,10 +27,10 @@ from stereo.errors import StereoError
 from stereo.network import HybridStereo
 from stereo.output import stored_disparity
 from stereo.stream import WindowResult, run_windows
-from stereo.submission_check import CheckReport, check_submission
-from stereo.submission_files import IMAGE_SIZE, image_name, official_list, sequences_on_disk
-from stereo.submission_store import SubmissionStore
-from stereo.submission_values import Finding, warning
+from stereo.submission.checking import CheckReport, check_submission
+from stereo.submission.files import IMAGE_SIZE, image_name, official_list, sequences_on_disk
+from stereo.submission.store import SubmissionStore
+from stereo.submission.values import Finding, warning
 from stereo.windows import Window
 
 Progress = Callable[[int, int], None]

@@ -16,8 +16,8 @@ from data.dsec.splits import TEST
 from data.dsec.stamps import Submission
 from data.errors import RecordingError
 from data.png import decode_png, png_fault
-from stereo.submission_files import IMAGE_SIZE, Entry, UnreadableError, image_name, opened
-from stereo.submission_values import (
+from stereo.submission.files import IMAGE_SIZE, Entry, UnreadableError, image_name, opened
+from stereo.submission.values import (
     Facts,
     Finding,
     error,

@@ -19,7 +19,7 @@ from jaxtyping import UInt16
 
 from stereo.atomic import write_json, write_png
 from stereo.errors import StereoError
-from stereo.submission_files import LARGEST_FILE, write_zip
+from stereo.submission.files import LARGEST_FILE, write_zip
 
 COMMAND = "stereo submit"
 
