@@ -10,11 +10,12 @@ from stereo.search.trial import mean_loss
 TRIES = 50
 """Draws for each finalist that is wanted, most of which miss the band of the budget."""
 
-BATCHES = 8
-"""Batches of the second half of the data on which finalists are compared."""
+COMPARED = 8, 24
+"""Batches, and samples, at least, of the second half of the data on which finalists are compared.
+Batches of one sample are no measure, and many of 64 would take long."""
 
-LEARNED_FROM = 4
-"""Batches from which their norms learn before."""
+LEARNED_FROM = 4, 8
+"""Batches, and samples, at least, from which their norms learn before."""
 
 
 def best_of(
@@ -42,10 +43,12 @@ def best_of(
         relaxed.space, relaxed.beliefs(with_neurons=True), relaxed.cost_of, low, high,
         wanted=wanted, tries=TRIES * wanted, seed=seed,
     )  # fmt: skip
-    compared = [batch for _, batch in islice(relaxed.task.halves(), BATCHES)]
+    size = relaxed.task.config.train.batch
+    learned, compared_on = (_batches(least, size) for least in (LEARNED_FROM, COMPARED))
+    compared = [batch for _, batch in islice(relaxed.task.halves(), compared_on)]
 
     def loss(genotype: Genotype) -> float:
-        network = relaxed.inherited(genotype, LEARNED_FROM)
+        network = relaxed.inherited(genotype, learned)
         return mean_loss(relaxed.task, network, compared, relaxed.device)
 
     others = sorted(((loss(genotype), n) for n, genotype in enumerate(drawn)), key=lambda f: f[0])
@@ -57,3 +60,9 @@ def best_of(
         if candidate.fits:
             return candidate
     return decoded
+
+
+def _batches(least: tuple[int, int], size: int) -> int:
+    """Return a number of batches with at least so many batches and samples."""
+    batches, samples = least
+    return max(batches, -(-samples // size))

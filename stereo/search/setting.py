@@ -200,10 +200,13 @@ def stereo_cpu() -> SearchSetting:
         task="stereo",
         config="small",
         changes={"train.crop_height": "96", "train.crop_width": "144"},
-        relaxed=Relaxation(space="hybrid_stereo", sampled=True),
+        relaxed=Relaxation(
+            space="hybrid_stereo", sampled=True, shared=True, draws=4, finalists=30
+        ),
         search=SearchConfig(
             steps=1200, warmup=300, optimizer="adamw", lr=3e-3, lr_min=3e-4, weight_decay=1e-4,
-            clip=1.0, arch_lr=3e-2, arch_betas=(0.5, 0.999), arch_weight_decay=0.0,
+            clip=1.0, arch_lr=5e-2, arch_betas=(0.9, 0.999), arch_weight_decay=0.0, entropy=0.0,
+            softness_last=1.0,
             measure_every=100, checkpoint_every=50,
         ),
     )  # fmt: skip

@@ -46,7 +46,6 @@ from stereo.tasks.task import Source
 from stereo.train import train
 
 RANDOM = 5
-SAMPLES = 16
 SPIKING = ("lif", "alif", "plif")
 
 
@@ -64,6 +63,8 @@ class Experiment:
         training: changes for the training from scratch alone.
         searching: changes of the search.
         published: name of the published genotype, and the fields that make it wider.
+        samples: of the part to evaluate on; None for all.
+        priced: samples that an energy is the mean of.
     """
 
     task: str
@@ -75,6 +76,8 @@ class Experiment:
     training: dict[str, str] = field(default_factory=dict)
     searching: dict[str, str] = field(default_factory=dict)
     published: tuple[str, tuple[str, ...]] = ("", ())
+    samples: int | None = None
+    priced: int = 16
 
 
 EXPERIMENTS = {
@@ -88,6 +91,17 @@ EXPERIMENTS = {
             "trials.batches": "10", "trials.population": "6",
         },
         published=("spikedhs_cifar", ("network.channels",)),
+    ),
+    "stereo": Experiment(
+        task="stereo", search="stereo_cpu", budget=1.2, part="test", metric=("mae_px", False),
+        config={"train.crop_height": "96", "train.crop_width": "144"},
+        training={"train.steps": "600", "train.warmup": "60", "train.checkpoint_every": "100"},
+        searching={
+            "search.steps": "450", "search.warmup": "150", "trials.steps": "100",
+            "trials.batches": "24", "trials.population": "6",
+        },
+        published=("spikedhs", ("network.feature_channels", "network.matching_channels")),
+        samples=60, priced=1,
     ),
 }  # fmt: skip
 
@@ -171,11 +185,12 @@ class Bench:
         began = time.perf_counter()
         train(task, folder / "trained")
         network = load_run(folder / "trained")
-        evaluation = task.evaluate(network.eval(), self.plan.part)
+        evaluation = task.evaluate(network.eval(), self.plan.part, samples=self.plan.samples)
+        example = task.example(self.plan.priced)
         write(folder / "result.json", {
             **told, **about, "train_s": time.perf_counter() - began, **evaluation.metrics,
-            "trained_mj": measured_cost(network, task.example(SAMPLES), "mJ", "45nm-fp32"),
-            "dense_gmac": measured_cost(network, task.example(SAMPLES), "GMAC", "45nm-fp32"),
+            "trained_mj": measured_cost(network, example, "mJ", "45nm-fp32"),
+            "dense_gmac": measured_cost(network, example, "GMAC", "45nm-fp32"),
             "parameters": sum(p.numel() for p in network.parameters()),
         })  # fmt: skip
         print(f"{time.strftime('%H:%M:%S')} {folder.name} "
@@ -219,7 +234,7 @@ class Bench:
         network = channels_last(task.network(genotype))
         seen = [batch for batch, _ in islice(task.halves(), SEEN)]
         calibrate(network, iter(seen), task)
-        return measured_cost(network, task.example(SAMPLES), "mJ", "45nm-fp32")
+        return measured_cost(network, task.example(self.plan.priced), "mJ", "45nm-fp32")
 
     def random(self, seed, number):
         generator = np.random.default_rng((seed, number))

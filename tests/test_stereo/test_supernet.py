@@ -37,11 +37,11 @@ def events(seed=0, steps=2, channels=2):
     return [(torch.rand(size, generator=generator) < 0.3).float() for _ in range(2)]
 
 
-def pair(space=TINY, seed=0, spiking=None):
+def pair(space=TINY, seed=0, spiking=None, shared=False):
     """Return a relaxed network at a vertex and the network built from its genotype."""
     torch.manual_seed(seed)
     config = PRESETS["tiny"]()
-    relaxed = RelaxedStereo(config, space)
+    relaxed = RelaxedStereo(config, space, Computed(shared=shared))
     beliefs = {}
     for name, part in space.parts.items():
         drawn = PartArchitecture(part)
@@ -75,9 +75,11 @@ PATTERNS = {
 }
 
 
-@pytest.mark.parametrize("name", PATTERNS)
-def test_at_a_vertex_outputs_and_energy_are_those_of_the_decoded_network(name):
-    relaxed, built, inputs = pair(seed=len(name), spiking=PATTERNS[name])
+@pytest.mark.parametrize(
+    ("name", "shared"), [*((name, False) for name in PATTERNS), ("drawn", True), ("analog", True)]
+)
+def test_at_a_vertex_outputs_and_energy_are_those_of_the_decoded_network(name, shared):
+    relaxed, built, inputs = pair(seed=len(name), spiking=PATTERNS[name], shared=shared)
     with torch.no_grad():
         decide(relaxed)
         torch.testing.assert_close(relaxed(*inputs), built(*inputs), rtol=0, atol=1e-4)
