@@ -119,20 +119,25 @@ class Relaxed:
         return self.task.loss(network, batch)[0]
 
     def entropy(self) -> dict[str, Tensor]:
-        """Return the mean entropy of a decision in nats, by kind, at the present softness."""
+        """Return the mean entropy of a decision in nats, by kind, at the present softness.
+
+        Of what is drawn and compared it has no gradient: such beliefs sharpen by themselves, and
+        pushed they would decide for whatever chance or a budget set ahead at first.
+        """
         found: dict[str, list[Tensor]] = {}
         for _, part in architectures(self.network):
             for kind, value in entropy(part.space, part.sharpened()).items():
-                found.setdefault(kind, []).append(value)
+                kept = value.detach() if self.setting.draws else value
+                found.setdefault(kind, []).append(kept)
         neurons = [n.entropy() for n in searched_neurons(self.network).values()]
         if neurons:
             found["neurons"] = [torch.stack(neurons).mean()]
         return {kind: torch.stack(values).mean() for kind, values in found.items()}
 
     def anneal(self, softness: float) -> None:
-        """Set how soft all choices are."""
+        """Set how soft all mixtures are; what is drawn is none."""
         for _, part in architectures(self.network):
-            part.softness = softness
+            part.softness = 1.0 if self.setting.draws else softness
         for neuron in searched_neurons(self.network).values():
             neuron.softness = softness
 

@@ -12,10 +12,14 @@ from energy import profile
 from nas.budget import Budget
 from nas.decode import beliefs_of
 from nas.genotype import Genotype
+from nas.relaxed.architecture import architectures
 from nas.space import SPACES
+from nas.temporal import searched_neurons
 from stereo.checkpoint import load_run, load_state
 from stereo.cli import app
+from stereo.devices import Device
 from stereo.search.pairs import Halves
+from stereo.search.relaxed import Relaxed
 from stereo.search.run import run_search
 from stereo.search.setting import DEFAULTS, SEARCHES, find_search
 from stereo.tasks import bind_task, find_config
@@ -223,6 +227,20 @@ def test_what_cannot_be_searched_is_refused(arguments, words, tmp_path):
     result = call("search", "--run", tmp_path, *arguments)
     assert result.exit_code == 2, result.output
     assert words in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("draws", [0, 2])
+def test_only_mixtures_are_annealed(draws, task):
+    changes = {"relaxed.draws": str(draws), "relaxed.neurons": '["lif", "if"]'}
+    setting = find_search("imagenet", "tiny_images").override(changes)
+    relaxed = Relaxed(task, setting.relaxed, "mJ", Device("cpu"))
+    relaxed.anneal(0.25)
+    (part,) = (part for _, part in architectures(relaxed.network))
+    assert part.softness == (1.0 if draws else 0.25)
+    neurons = searched_neurons(relaxed.network).values()
+    assert {neuron.softness for neuron in neurons} == {0.25}
+    pushed = {kind for kind, value in relaxed.entropy().items() if value.requires_grad}
+    assert pushed == ({"neurons"} if draws else {"edges", "ops", "path", "spiking", "neurons"})
 
 
 def test_the_best_of_the_finalists_is_taken(task, tmp_path, monkeypatch):
