@@ -113,11 +113,13 @@ def _by_gradient(
     device: Device,
     show: Show,
 ) -> Found:
-    whole, here = setting.search.steps, [0.0]
+    whole, here, half = setting.search.steps, [0.0], task.half
+    seen = setting.search.accumulate * task.config.train.batch  # in a step
 
     def report(done: int, row: Mapping[str, float], now: Callable[[], Genotype]) -> None:
         here.append(row["seconds"])
-        show(done, whole, row, now)
+        epoch = {"epoch": done * seen / half} if half else {}
+        show(done, whole, epoch | dict(row), now)
 
     decoded, relaxed, history = search_by_gradient(
         task, setting, run, budget=budget, device=device, report=report

@@ -86,6 +86,11 @@ class ClassifierTask:
             strict=True,
         )
 
+    @property
+    def half(self) -> int:
+        """Samples of the first half of the training data."""
+        return len(halves(self.samples("train").labels, self.config.train.seed)[0])
+
     def pieces(self, batch: Scored, count: int) -> list[Scored]:
         """Return a batch in equal pieces."""
         if count == 1:

@@ -133,15 +133,15 @@ class Recordings:
     def training(self, seed: int) -> Stream:
         """Return all training windows, another order in each epoch."""
         items = np.arange(len(self.windows("train")), dtype=np.int64)
-        return Stream(samples=self._trained(seed), item=Shuffled(items, seed))
+        return _shuffled(self._trained(seed), items, seed)
 
     def halves(self, seed: int) -> tuple[Stream, Stream]:
         """Return the two halves of the training windows."""
         samples = self._trained(seed)
         first, second = self.division(seed).halves
         return (
-            Stream(samples=samples, item=Shuffled(first, seed)),
-            Stream(samples=samples, item=Shuffled(second, seed + HELD_OUT_SEED)),
+            _shuffled(samples, first, seed),
+            _shuffled(samples, second, seed + HELD_OUT_SEED),
         )
 
     def division(self, seed: int) -> Division:
@@ -336,6 +336,10 @@ class _Origins:
                 fb=None if calibration is None else calibration.fb,
             )
         return self._known[part]
+
+
+def _shuffled(samples: Samples, items: Index, seed: int) -> Stream:
+    return Stream(samples=samples, item=Shuffled(items, seed), length=int(items.size))
 
 
 def dropped_events(recording: Recording) -> dict[Camera, int]:

@@ -55,6 +55,12 @@ class StereoTask:
         """Time steps of one inference."""
         return self.config.encoding.steps
 
+    @property
+    def half(self) -> int | None:
+        """Windows of the first half of the training data; None where they are generated."""
+        first, _ = self.data.halves(self.config.train.seed)
+        return first.length
+
     def network(self, genotype: Genotype | None = None) -> nn.Module:
         """Return a fresh network to train."""
         return HybridStereo(self.config, genotype)

@@ -27,10 +27,12 @@ class Stream:
     Attributes:
         samples: what they are items of.
         item: which item the sample of a number is; it depends on the number alone.
+        length: of an epoch; None if every sample is another one.
     """
 
     samples: Samples
     item: Callable[[int], int]
+    length: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

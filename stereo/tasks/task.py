@@ -75,6 +75,10 @@ class Task(Protocol):
     def parts(self) -> tuple[str, ...]:
         """Parts of the data that a network can be evaluated on."""
 
+    @property
+    def half(self) -> int | None:
+        """Samples of the first half of the training data; None if they never end."""
+
     def network(self, genotype: Genotype | None = None) -> nn.Module:
         """Return a fresh network to train."""
 

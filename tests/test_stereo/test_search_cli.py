@@ -154,6 +154,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(changes, task, tmp_p
     rows["cut"] = rows["cut"][:2]  # the state is of two steps; the third is done again
     run_search(task, setting, tmp_path / "cut", show=note("cut"))
     assert rows["cut"] == rows["whole"]
+    assert rows["whole"][-1]["epoch"] == 4 * task.config.train.batch / task.half
     genotypes = [Genotype.load(tmp_path / name / "genotype.json") for name in rows]
     assert genotypes[0] == genotypes[1]
     states = [load_state(tmp_path / name)["search"]["model"] for name in rows]
