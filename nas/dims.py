@@ -3,6 +3,7 @@
 Shapes: ``[N, C, *S]`` where ``S`` is ``H, W`` in 2-D and ``D, H, W`` in 3-D and ``N`` is ``T*B``.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -59,6 +60,9 @@ def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
     Going down takes the maximum of each cell of 2 (a spike anywhere is a spike; a nearest resize
     would drop three quarters of them in 2-D and seven eighths in 3-D), going up repeats.
     """
+    if x.ndim == 4 and tuple(x.shape[2:]) != size:
+        # Torch pools images with channels last several times as fast; convolutions want them so.
+        x = x.contiguous(memory_format=torch.channels_last)
     while tuple(x.shape[2:]) != size and all(
         have >= want for have, want in zip(x.shape[2:], size, strict=True)
     ):
