@@ -274,7 +274,7 @@ def test_no_events_at_all(folder):
     ("image", "message"),
     [
         (np.zeros((48, 64), np.uint16), "holds uint16 numbers"),
-        (np.zeros((48, 64, 3), np.uint8), "holds a 8-bit color PNG"),
+        (np.zeros((48, 64, 3), np.uint8), "holds an 8-bit color PNG"),
         (np.zeros((50, 64), np.uint8), "50 rows and 64 columns. Expected"),
     ],
 )
