@@ -105,7 +105,7 @@ class PartDecisions:
 
     def draw(self, chance: np.random.Generator) -> Choice:
         """Return an outcome, every decision drawn with its probability."""
-        nodes = []
+        nodes: list[Wiring] = []
         for node, wired in enumerate(self._wired):
             sources = _drawn(wired, chance)
             ops = (_drawn(dict(enumerate(self._ops[node][s])), chance) for s in sources)
@@ -113,9 +113,8 @@ class PartDecisions:
         path: list[int] = []
         for steps in self._steps:
             path.append(_drawn(steps[path[-1] if path else ENTRY], chance))
-        spiking = tuple(_drawn(pair, chance) for pair in self._spiking)
-        every = (True,) * (self.space.layers + 2)
-        return Choice(nodes=tuple(nodes), path=tuple(path), spiking=spiking or every)
+        spiking = (_drawn(pair, chance) for pair in self._spiking)
+        return self.choice([*nodes, tuple(path), *spiking])
 
     def log_probability(self, choice: Choice) -> float:
         """Return the logarithm of the probability of a choice."""

@@ -103,19 +103,19 @@ class Relaxed:
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the task's loss, with new decisions."""
         decide(network)
-        return self.task.loss(network, batch)[0]
+        return self._decided_loss(network, batch)
 
     def judge(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the loss that the architecture is moved by."""
         if not self.setting.draws:
             return self.loss(network, batch)
         heats = [
-            compared(network, partial(self._held_out, network, piece), self.setting.draws)
+            compared(network, partial(self._decided_loss, network, piece), self.setting.draws)
             for piece in self.task.pieces(batch, self.setting.heats)
         ]
         return torch.stack(heats).mean()
 
-    def _held_out(self, network: nn.Module, batch: Batch) -> Tensor:
+    def _decided_loss(self, network: nn.Module, batch: Batch) -> Tensor:
         return self.task.loss(network, batch)[0]
 
     def entropy(self) -> dict[str, Tensor]:

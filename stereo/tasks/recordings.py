@@ -129,6 +129,7 @@ class Recordings:
         self.parts = self.root.parts
         self._parts: dict[str, StereoWindows] = {}
         self._changed: dict[int, Samples] = {}
+        self._divided: dict[int, Division] = {}
 
     def training(self, seed: int) -> Stream:
         """Return all training windows, another order in each epoch."""
@@ -145,7 +146,12 @@ class Recordings:
         )
 
     def division(self, seed: int) -> Division:
-        """Return how the training windows are divided into halves."""
+        """Return how the training windows are divided into halves; found once for each seed."""
+        if seed not in self._divided:
+            self._divided[seed] = self._divide(seed)
+        return self._divided[seed]
+
+    def _divide(self, seed: int) -> Division:
         windows = self.windows("train")
         ends, sequence = np.empty((2, len(windows)), np.int64)
         for item in range(len(windows)):
