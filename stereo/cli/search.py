@@ -112,10 +112,9 @@ def _search(
     from stereo.cli.console import print_notes
     from stereo.search.fronts import search_front
     from stereo.search.run import run_search
-    from stereo.tasks import notes_of
 
     if device.writes:
-        print_notes(notes_of(task, halves=True))
+        print_notes(task.notes(halves=True))
     with _shown(device.writes) as show:
         if len(budgets) > 1:
             return search_front(

@@ -55,7 +55,7 @@ def train(
     """
     from stereo.cli.console import print_json, print_notes, progress, result_console
     from stereo.devices import Device
-    from stereo.tasks import bind_task, find_config, notes_of
+    from stereo.tasks import bind_task, find_config
     from stereo.tasks.task import Source
     from stereo.train import train as run_training
 
@@ -67,7 +67,7 @@ def train(
     bound = bind_task(config, Source(data=data, cache=cache, workers=workers))
     place = Device(device, precision)
     if place.writes:
-        print_notes(notes_of(bound))
+        print_notes(bound.notes())
     with progress("Training", "steps") as advance:
         metrics = run_training(
             bound,

@@ -86,13 +86,3 @@ def bind_task(config: Any, source: Source) -> Task:
         StereoError: the configuration's task is unknown, or its data are not there.
     """
     return find_task(config.task).bind(config, source)
-
-
-def notes_of(task: Task, *, halves: bool = False) -> list[str]:
-    """Return what a user should know of a task's data at the start; of many tasks nothing.
-
-    Args:
-        task: bound to its data.
-        halves: tell how the training data are divided for a search, too.
-    """
-    return task.notes(halves=halves) if isinstance(task, StereoTask) else []

@@ -86,6 +86,11 @@ class ClassifierTask:
             strict=True,
         )
 
+    def notes(self, *, halves: bool = False) -> list[str]:
+        """Return nothing: images with classes need no explanation."""
+        del halves
+        return []
+
     @property
     def half(self) -> int:
         """Samples of the first half of the training data."""

@@ -79,6 +79,13 @@ class Task(Protocol):
     def half(self) -> int | None:
         """Samples of the first half of the training data; None if they never end."""
 
+    def notes(self, *, halves: bool = False) -> list[str]:
+        """Return what a user should know of the data at the start.
+
+        Args:
+            halves: tell how the training data are divided for a search, too.
+        """
+
     def network(self, genotype: Genotype | None = None) -> nn.Module:
         """Return a fresh network to train."""
 

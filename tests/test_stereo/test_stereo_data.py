@@ -28,7 +28,6 @@ from stereo.cli.eval import sequence_table
 from stereo.config import load_genotype
 from stereo.errors import StereoError
 from stereo.presets import PRESETS
-from stereo.tasks import notes_of
 from stereo.tasks.divide import divide
 from stereo.tasks.roots import KINDS, find_root
 from stereo.tasks.stereo import StereoTask
@@ -134,12 +133,12 @@ def test_what_a_folder_is_is_found_and_said(name, title, parts, windows, folder_
     assert isinstance(task, Task)
     assert isinstance(task.data, StereoData)
     assert task.parts == parts
-    first, second, halves = notes_of(task, halves=True)
+    first, second, halves = task.notes(halves=True)
     assert f"{folder_of[name][0]}: {title}. Training: " in first
     assert f"{windows} windows of 50 ms" in first
     assert "outside the sensor: left 0, right 0." in second
     assert halves.startswith("Halves by ")
-    assert len(notes_of(task)) == 2
+    assert len(task.notes()) == 2
     other = folder_of["suite" if name != "suite" else "dsec"][0]
     for kind, signs in KINDS.items():
         assert signs.matches(folder_of[name][0]) == (kind == name)
@@ -151,7 +150,7 @@ def test_every_kind_of_folder_is_tested():
 
 
 def test_generated_data_have_nothing_to_say():
-    assert notes_of(StereoTask(PRESETS["tiny"]())) == []
+    assert StereoTask(PRESETS["tiny"]()).notes() == []
 
 
 def test_folders_that_are_nothing_say_what_was_looked_for(tmp_path, suite, dsec, hall):
@@ -218,7 +217,7 @@ def test_a_suite_must_be_whole(suite, tmp_path):
         bind(tmp_path)
     (root / "manifest.json").unlink()
     mine = bind(root, data__kind="suite")
-    assert "recordings in a folder per part" in notes_of(mine)[0]
+    assert "recordings in a folder per part" in mine.notes()[0]
     assert mine.data.survey.sequences == 4
 
 
@@ -327,7 +326,7 @@ def test_the_cache_changes_nothing_but_the_time(folder_of, tmp_path):
     assert result == plain.evaluate(Constant(), "test")
     assert len(list(tmp_path.rglob("*.sample"))) == len(files) + result.samples
     words = "only frames of evaluations are cached; data.augment=pixels"
-    assert words in notes_of(bind(folder, cache=tmp_path))[-1]
+    assert words in bind(folder, cache=tmp_path).notes()[-1]
 
 
 # Halves
@@ -502,8 +501,8 @@ def test_dropped_events_are_counted_at_the_start(tmp_path):
     with h5py.File(tmp_path / "zurich_city_04_a/events/right/events.h5", "r+") as file:
         file["events/x"][100:117] = 640
     task = bind(tmp_path, data__split="tes", data__partial="true")
-    assert "Events: left 3,000, right 3,000; dropped because" in notes_of(task)[1]
-    assert notes_of(task)[1].endswith("outside the sensor: left 0, right 17.")
+    assert "Events: left 3,000, right 3,000; dropped because" in task.notes()[1]
+    assert task.notes()[1].endswith("outside the sensor: left 0, right 17.")
     assert task.data.dropped() == {"left": 0, "right": 17}
 
 
@@ -511,7 +510,7 @@ def test_too_many_events_are_not_counted_beforehand(dsec, folder_of, monkeypatch
     monkeypatch.setattr("stereo.tasks.recordings.COUNTED_EVENTS", 100)
     task = bind(*folder_of["dsec"])
     assert task.data.dropped() is None
-    assert "not counted beforehand (more than 100 events)" in notes_of(task)[1]
+    assert "not counted beforehand (more than 100 events)" in task.notes()[1]
 
 
 def test_settings_that_do_not_fit_are_refused(dsec, folder_of):
@@ -580,4 +579,4 @@ def test_a_real_file_with_one_camera_is_refused_with_words(real_data, tmp_path):
     task = bind(tmp_path)
     assert task.parts == ("validation", "test")
     with pytest.raises(RecordingError, match="no events of the right camera"):
-        notes_of(task)
+        task.notes()
