@@ -93,7 +93,7 @@ EXPERIMENTS = {
         published=("spikedhs_cifar", ("network.channels",)),
     ),
     "stereo": Experiment(
-        task="stereo", search="stereo_cpu", budget=1.2, part="test", metric=("mae_px", False),
+        task="stereo", search="stereo_cpu", budget=4.0, part="test", metric=("mae_px", False),
         config={"train.crop_height": "96", "train.crop_width": "144"},
         training={"train.steps": "600", "train.warmup": "60", "train.checkpoint_every": "100"},
         searching={
@@ -126,6 +126,7 @@ class Bench:
         self.count = count
         self.name, self.plan, self.root = name, EXPERIMENTS[name], Path(root) / name
         self.source = Source(data=data, cache=self.root / "clips")
+        self.seen = self.example = None
 
     def task(self, changes=None):
         preset = find_search(self.plan.task, self.plan.search).config
@@ -230,11 +231,14 @@ class Bench:
         return min(json.loads(path.read_text())["search_s"] for path in every)
 
     def cost(self, task, genotype):
+        """Return the energy of an untrained network; all are priced on the same samples."""
+        if self.seen is None:
+            self.seen = [batch for batch, _ in islice(task.halves(), SEEN)]
+            self.example = task.example(self.plan.priced)
         torch.manual_seed(0)
         network = channels_last(task.network(genotype))
-        seen = [batch for batch, _ in islice(task.halves(), SEEN)]
-        calibrate(network, iter(seen), task)
-        return measured_cost(network, task.example(self.plan.priced), "mJ", "45nm-fp32")
+        calibrate(network, iter(self.seen), task)
+        return measured_cost(network, self.example, "mJ", "45nm-fp32")
 
     def random(self, seed, number):
         generator = np.random.default_rng((seed, number))
