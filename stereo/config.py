@@ -99,6 +99,8 @@ class Optimization:
         dgs: whether surrogate temperatures are searched on the way, as section ``dgs`` says.
         checkpoint_every: steps between two saved states.
         evaluate_every: steps between two evaluations, the best of which is kept; 0 for none.
+        pictures: samples that every evaluation draws into ``pictures/`` of the run folder, where
+            the task draws any; the same ones each time.
         seed: of everything random.
     """
 
@@ -116,6 +118,7 @@ class Optimization:
     dgs: bool = False
     checkpoint_every: int = 100
     evaluate_every: int = 0
+    pictures: int = 4
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -141,9 +144,11 @@ class Optimization:
                 "train.ema lies from 0 to 1 and train.momentum from 0 to below 1, got "
                 f"{self.ema} and {self.momentum}."
             )
-        if min(self.warmup, self.weight_decay, self.rate_weight, self.evaluate_every) < 0:
+        counted = (self.evaluate_every, self.pictures)
+        if min(self.warmup, self.weight_decay, self.rate_weight, *counted) < 0:
             raise StereoError(
-                "train.warmup, weight_decay, rate_weight and evaluate_every cannot be negative."
+                "train.warmup, weight_decay, rate_weight, evaluate_every and pictures cannot be "
+                "negative."
             )
 
 

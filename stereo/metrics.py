@@ -67,12 +67,17 @@ class AccuracyMeter:
         self._truth_weights = np.zeros(0, np.float64)
         self._valid_pixels = 0
 
-    def add(self, estimate: Float32[np.ndarray, "H W"], truth: Float32[np.ndarray, "H W"]) -> None:
+    def add(
+        self, estimate: Float32[np.ndarray, "H W"], truth: Float32[np.ndarray, "H W"]
+    ) -> float | None:
         """Compare one estimate with its ground truth.
 
         Args:
             estimate: ``[H, W]`` disparity in pixels.
             truth: ``[H, W]`` disparity in pixels; 0, negative, NaN or infinite = no ground truth.
+
+        Returns:
+            The mean absolute error of this image; None if it has no ground truth.
 
         Raises:
             StereoError: the estimate is not finite at a pixel with ground truth.
@@ -80,7 +85,7 @@ class AccuracyMeter:
         valid = np.isfinite(truth) & (truth > 0)
         count = int(valid.sum())
         if count == 0:
-            return
+            return None
         found, true = estimate[valid].astype(np.float64), truth[valid].astype(np.float64)
         if not np.isfinite(found).all():
             raise StereoError("The estimated disparity holds NaN or infinity; it has no accuracy.")
@@ -96,6 +101,7 @@ class AccuracyMeter:
         )
         self._count_truth(true)
         self._valid_pixels += count
+        return self._errors[-1][0]
 
     def result(self) -> Accuracy | None:
         """Return the averages; None if no image had ground truth."""

@@ -70,19 +70,21 @@ class View:
 def render(
     view: View,
     *,
-    t_us: int,
+    t_us: int | None,
     events: Events,
     disparity: Float32[np.ndarray, "H W"],
     truth: Float32[np.ndarray, "H W"] | None = None,
+    caption: str | None = None,
 ) -> Picture:
     """Draw one window.
 
     Args:
         view: what all windows share.
-        t_us: end of the window.
+        t_us: end of the window; None to show no time.
         events: rectified left events of the window; those outside the image are not drawn.
         disparity: ``[H, W]`` estimate in pixels; NaN or infinite = none.
         truth: ``[H, W]`` ground truth in pixels, 0 = none; None = no ground truth at this time.
+        caption: of the events; their number unless given.
 
     Returns:
         ``[rows, columns, 3]`` uint8 RGB, both sizes even as H.264 needs them.
@@ -100,7 +102,7 @@ def render(
     bar = right + width + _MARGIN
 
     _draw_title(frame, view, t_us)
-    _draw_events(frame, view, events, left, upper)
+    _draw_events(frame, view, events, left, upper, caption or f"left events: {len(events):,}")
     _draw_disparity(frame, view, disparity, right, upper, "estimated disparity")
     color_bar(frame, bar, upper, height, name="turbo", labels=_disparity_labels(view))
     put_text(frame, "px" if view.calibration is None else "px = depth", bar, upper - 7)
@@ -117,9 +119,9 @@ def _even(size: int) -> int:
     return size + size % 2
 
 
-def _draw_title(frame: Picture, view: View, t_us: int) -> None:
+def _draw_title(frame: Picture, view: View, t_us: int | None) -> None:
     """Write the two title lines, and the time at the right end of the first."""
-    time = f"t = {(t_us - view.start_us) / 1e6:.3f} s"
+    time = "" if t_us is None else f"t = {(t_us - view.start_us) / 1e6:.3f} s"
     place = frame.shape[1] - _MARGIN - text_width(time)
     put_text(frame, time, place, 22)
     put_text(frame, shorten(view.title, place - 3 * _MARGIN), _MARGIN, 22)
@@ -134,7 +136,7 @@ def _paste(frame: Picture, view: View, picture: Picture, x: int, y: int, caption
     return put_text(frame, shorten(caption, large.shape[1]), x, y - 7)
 
 
-def _draw_events(frame: Picture, view: View, events: Events, x: int, y: int) -> None:
+def _draw_events(frame: Picture, view: View, events: Events, x: int, y: int, caption: str) -> None:
     """Draw the events on paper; where several fall on one pixel the last one is seen."""
     picture = np.empty((view.height, view.width, 3), np.uint8)
     picture[:] = PAPER
@@ -142,7 +144,7 @@ def _draw_events(frame: Picture, view: View, events: Events, x: int, y: int) -> 
     # A coordinate belongs to the pixel [k - 0.5, k + 0.5), as in the encodings.
     column, row = (np.floor(axis + np.float32(0.5)).astype(np.intp) for axis in (seen.x, seen.y))
     picture[row, column] = np.array([OFF, ON], np.uint8)[seen.p.astype(np.intp)]
-    after = _paste(frame, view, picture, x, y, f"left events: {len(events):,}")
+    after = _paste(frame, view, picture, x, y, caption)
     for word, color in (("brighter", ON), ("darker", OFF)):
         after += 16
         frame[y - 18 : y - 6, after : after + 12] = PAPER

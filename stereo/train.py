@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from nas.rates import firing_rates, unhealthy
-from stereo.atomic import write_bytes
+from stereo.atomic import write_bytes, write_png
 from stereo.checkpoint import channels_last, load_state, save_network, save_state
 from stereo.devices import Device
 from stereo.errors import StereoError
@@ -127,6 +127,10 @@ def _evaluate(
         return {}, best
     averaged = training.averaged.eval()
     found = task.evaluate(averaged, task.parts[0])
+    pictures = run / "pictures"
+    for name, picture in task.draw(averaged, found.part, found.spread(setting.pictures)):
+        pictures.mkdir(parents=True, exist_ok=True)
+        write_png(pictures / f"{name}_step_{step:07d}.png", picture)
     averaged.train()
     name, more_is_better = task.judged
     sign = 1 if more_is_better else -1

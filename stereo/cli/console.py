@@ -57,7 +57,7 @@ def progress(label: str, unit: str = "") -> Iterator[Advance]:
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines(console, label, unit)
+        yield lines(console, label, unit)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -84,7 +84,7 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.1f} {self._unit}/s")
 
 
-def _lines(console: Console, label: str, unit: str) -> Advance:
+def lines(console: Console, label: str, unit: str) -> Advance:
     """Return a reporter that prints at most one line in ``QUIET_S`` seconds."""
     began = time.monotonic()
     printed = began

@@ -14,6 +14,28 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 20
 """With more classes than these, only the worst are listed."""
 
+COMPARED = {
+    "mae_px": "MAE px",
+    "one_pe_percent": "1PE %",
+    "two_pe_percent": "2PE %",
+    "rmse_px": "RMSE px",
+    "mean_depth_error_m": "depth error m",
+    "top1_percent": "top-1 %",
+    "top5_percent": "top-5 %",
+    "energy_mj": "mJ",
+}
+"""What the table of several methods shows, where any of them has it, and its headings."""
+
+DISTANCE_COLUMNS = {
+    "pixels": "pixels",
+    "share_percent": "share %",
+    "mae_px": "MAE px",
+    "one_pe_percent": "1PE %",
+    "mean_depth_error_m": "depth error m",
+    "relative_depth_error_percent": "of depth %",
+}
+"""What the table of distances shows, and its headings."""
+
 SEQUENCE_COLUMNS = {
     "images": "frames",
     "mae_px": "MAE px",
@@ -41,6 +63,19 @@ def evaluate(
     samples: Annotated[
         int | None, typer.Option(help="So many samples only.", min=1, show_default="all")
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run folder to compare with, on the same samples; may be given again."),
+    ] = None,
+    baselines: Annotated[
+        bool,
+        typer.Option("--baselines", help="Compare with methods that need no training, too."),
+    ] = False,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for pictures of the worst frames.", show_default="none"),
+    ] = None,
+    worst: Annotated[int, typer.Option(help="How many of them.", min=1, max=20)] = 10,
     technology: Annotated[str, typer.Option(help="Prices of the energy.")] = "45nm-fp32",
     cache: Cache = None,
     workers: Workers = 0,
@@ -51,15 +86,18 @@ def evaluate(
     """Evaluate a trained network on data that it was not trained on."""
     from stereo.cli.console import print_json, progress
     from stereo.devices import Device
-    from stereo.evaluate import evaluate_run
+    from stereo.evaluate import Asked, evaluate_run
     from stereo.tasks.task import Source
 
     source = Source(data=data, cache=cache, workers=workers)
-    place = Device(device, precision)
+    asked = Asked(
+        task=task, part=protocol, samples=samples, device=Device(device, precision),
+        technology=technology,
+    )  # fmt: skip
     with progress("Evaluating", "samples") as advance:
         document = evaluate_run(
-            run, source, task=task, part=protocol, samples=samples, device=place,
-            technology=technology, progress=advance,
+            run, source, asked, beside=beside or (), baselines=baselines, pictures=pictures,
+            worst=worst, report=lambda _name: advance,
         )  # fmt: skip
     if as_json:
         print_json(document)
@@ -86,6 +124,13 @@ def _print(document: dict[str, Any]) -> None:
     tables = document["tables"]
     if document["per_sequence"]:
         console.print(sequence_table(document["per_sequence"]))
+    if tables.get("by_distance"):
+        console.print(distance_table(tables["by_distance"]))
+    if document["beside"]:
+        console.print(beside_table(document["beside"]))
+    if document["pictures"]:
+        folder = Path(document["pictures"][0]).parent
+        console.print(f"Worst frames: {folder}", markup=False, soft_wrap=True)
     if "classes" not in tables:
         return
     rows = class_rows(tables["classes"], tables["confusion"])
@@ -108,9 +153,46 @@ def sequence_table(sequences: dict[str, dict[str, float | None]]) -> "Table":
     for heading in SEQUENCE_COLUMNS.values():
         table.add_column(heading, justify="right")
     for name, row in sequences.items():
-        values = (row.get(key) for key in SEQUENCE_COLUMNS)
-        table.add_row(escape(name), *("-" if v is None else f"{v:.4g}" for v in values))
+        table.add_row(escape(name), *(_number(row.get(key)) for key in SEQUENCE_COLUMNS))
     return table
+
+
+def distance_table(rows: list[dict[str, float | None]]) -> "Table":
+    """Return the errors by distance as a table; all pixels of a range count alike."""
+    from rich.table import Table
+
+    table = Table(title="by distance (pixels of all frames together)")
+    table.add_column("m")
+    for heading in DISTANCE_COLUMNS.values():
+        table.add_column(heading, justify="right")
+    for row in rows:
+        upper = "" if row["to_m"] is None else f"{row['to_m']:g}"
+        name = f"{row['from_m']:g} to {upper}" if upper else f"from {row['from_m']:g}"
+        table.add_row(name, *(_number(row[key]) for key in DISTANCE_COLUMNS))
+    return table
+
+
+def beside_table(rows: list[dict[str, Any]]) -> "Table":
+    """Return several methods as a table; a dash where there is no such measure."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = [key for key in COMPARED if any(key in row["metrics"] for row in rows)]
+    table = Table(title="on the same samples")
+    table.add_column("")
+    for key in shown:
+        table.add_column(COMPARED[key], justify="right")
+    table.add_column("analog mJ", justify="right")
+    for row in rows:
+        values = [row["metrics"].get(key) for key in shown] + [row.get("analog_twin_mj")]
+        table.add_row(escape(row["name"]), *(_number(value) for value in values))
+    return table
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def class_rows(

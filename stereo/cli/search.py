@@ -1,8 +1,6 @@
 """``stereo search``: find a network for a task and a budget, resumable at any time."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +11,8 @@ from stereo.cli.train import Data, DeviceName, Precision, Workers, pairs
 
 if TYPE_CHECKING:
     from nas.budget import Budget
-    from nas.genotype import Genotype
     from stereo.devices import Device
-    from stereo.search.run import Found, Show
+    from stereo.search.run import Found
     from stereo.search.setting import SearchSetting
     from stereo.tasks.task import Task
 
@@ -110,20 +107,22 @@ def _search(
 ) -> Sequence["Found"]:
     """Search for each budget, or without one, and show how it goes."""
     from stereo.cli.console import print_notes
+    from stereo.cli.search_view import shown
     from stereo.search.fronts import search_front
     from stereo.search.run import run_search
 
     if device.writes:
         print_notes(task.notes(halves=True))
-    with _shown(device.writes) as show:
+    with shown(device.writes) as (show, stage):
         if len(budgets) > 1:
             return search_front(
-                task, setting, run, budgets, method=method, device=device, show=show
+                task, setting, run, budgets, method=method, device=device, show=show, stage=stage
             )  # fmt: skip
         one = budgets[0] if budgets else None
         return [
             run_search(
-                task, setting, run, method=method, budget=one, device=device, show=show(one)
+                task, setting, run, method=method, budget=one, device=device, show=show(one),
+                stage=stage,
             )
         ]  # fmt: skip
 
@@ -185,6 +184,7 @@ def _print(found: Sequence["Found"], run: Path, method: str) -> None:
     """Print the genotype, or the front of several."""
     from nas.genotype import Genotype
     from stereo.cli.console import result_console
+    from stereo.cli.search_view import cost
     from stereo.front import front_table
     from stereo.search.fronts import points_of
 
@@ -197,11 +197,11 @@ def _print(found: Sequence["Found"], run: Path, method: str) -> None:
         if len(found) == 1:
             console.print(Genotype.load(one.genotype).drawing(), markup=False)
             console.print()
-        limit = "" if one.budget is None else f" of {_cost(one.budget, one.unit)}"
-        expected = "" if one.expected is None else f" (expected {_cost(one.expected, one.unit)})"
+        limit = "" if one.budget is None else f" of {cost(one.budget, one.unit)}"
+        expected = "" if one.expected is None else f" (expected {cost(one.expected, one.unit)})"
         kept = "" if one.fits else ", not within 10 % below the budget"
         console.print(
-            f"measured {_cost(one.measured, one.unit)}{limit}{expected}{kept}", markup=False
+            f"measured {cost(one.measured, one.unit)}{limit}{expected}{kept}", markup=False
         )
         console.print(
             f"held-out loss after a short training {one.error:.4g}; {one.steps} steps, "
@@ -209,72 +209,3 @@ def _print(found: Sequence["Found"], run: Path, method: str) -> None:
             markup=False,
         )
         console.print(f"Genotype: {one.genotype}", markup=False, soft_wrap=True)
-
-
-def _cost(value: float, unit: str) -> str:
-    """Return a cost with its unit."""
-    from energy.reports.text import joules
-
-    return joules(value) if unit == "mJ" else f"{value:.4g} {unit}"
-
-
-@contextmanager
-def _shown(visible: bool) -> Iterator[Callable[["Budget | None"], "Show"]]:
-    """Show a live table of a search on standard error; lines now and then without a terminal."""
-    from rich.console import Console
-    from rich.live import Live
-
-    from stereo.cli.console import progress
-
-    console = Console(stderr=True)
-    if not visible:
-        yield lambda _budget: lambda _done, _all, _row, _now: None
-    elif not console.is_terminal:
-        with progress("Searching", "steps") as advance:
-            yield lambda _budget: lambda done, whole, _row, _now: advance(done, whole or done)
-    else:
-        with Live(console=console, refresh_per_second=4, transient=True) as live:
-
-            def show(budget: "Budget | None") -> "Show":
-                view = _View(budget)
-                return lambda *news: live.update(view.table(*news))
-
-            yield show
-
-
-class _View:
-    """The live table of one search."""
-
-    EVERY_S = 10.0
-    """Seconds between two looks at what would be decoded."""
-
-    def __init__(self, budget: "Budget | None") -> None:
-        self._budget = budget
-        self._began = self._looked = time.monotonic()
-        self._first: int | None = None
-        self._drawing = ""
-
-    def table(
-        self, done: int, whole: int, row: Mapping[str, float], now: Callable[[], "Genotype"]
-    ) -> Any:
-        """Return the table after a step."""
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        self._first = done - 1 if self._first is None else self._first
-        elapsed = time.monotonic() - self._began
-        rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
-        left = f"{(whole - done) / rate:.0f} s" if rate > 0 and whole else "?"
-        table = Table(show_header=False, box=None, padding=(0, 2))
-        table.add_row("step", f"{done:,} of {whole:,}" if whole else f"{done:,}")
-        table.add_row("rate", f"{rate:.2f} steps/s, {left} left")
-        for name, value in row.items():
-            if name not in ("step", "seconds"):
-                table.add_row(name, f"{value:.4g}")
-        if self._budget is not None and "cost" in row:
-            share, limit = row["cost"] / self._budget.limit, self._budget
-            table.add_row("of the budget", f"{share:.0%} of {_cost(limit.limit, limit.unit)}")
-        if time.monotonic() - self._looked > self.EVERY_S:
-            self._looked, self._drawing = time.monotonic(), now().drawing()
-        return Group(table, Text(self._drawing))

@@ -1,6 +1,7 @@
 """``stereo train``: train a network for any task, resumable at any time."""
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -47,12 +48,16 @@ def train(
     workers: Workers = 1,
     device: DeviceName = "cpu",
     precision: Precision = "32-true",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the metrics for TensorBoard, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train a network; Ctrl-C and the same command again go on.
 
     Under torchrun the processes share every batch.
     """
+    from stereo.board import board
     from stereo.cli.console import print_json, print_notes, progress, result_console
     from stereo.devices import Device
     from stereo.tasks import bind_task, find_config
@@ -68,14 +73,16 @@ def train(
     place = Device(device, precision)
     if place.writes:
         print_notes(bound.notes())
-    with progress("Training", "steps") as advance:
-        metrics = run_training(
-            bound,
-            run,
-            device=place,
-            resume=resume,
-            report=lambda step, _metrics: advance(step, config.train.steps),
-        )
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress("Training", "steps"))
+        tell = stack.enter_context(board(run)) if tensorboard and place.writes else None
+
+        def report(step: int, found: dict[str, float]) -> None:
+            advance(step, config.train.steps)
+            if tell is not None:
+                tell(step, found)
+
+        metrics = run_training(bound, run, device=place, resume=resume, report=report)
     if not place.writes:
         return
     document = {

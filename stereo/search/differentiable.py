@@ -1,6 +1,7 @@
 """The differentiable search of a task: relaxed network in, genotype within the budget out."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from stereo.tasks.task import Task
 Report = Callable[[int, Mapping[str, float], Callable[[], Genotype]], None]
 """Told the steps done, what the last one gave, and how to get what would be decoded now."""
 
+Stage = Callable[[str, int, int], None]
+"""Told what is being done beside the steps of a search, how much of it is done, and of how much."""
+
 
 def search_by_gradient(
     task: Task,
@@ -32,6 +36,7 @@ def search_by_gradient(
     budget: Budget | None,
     device: Device,
     report: Report = lambda _done, _row, _now: None,
+    stage: Stage = lambda _name, _done, _all: None,
 ) -> tuple[Decoded, Relaxed, SearchHistory]:
     """Search; resumes from the run folder if it holds a state of the same search.
 
@@ -42,6 +47,7 @@ def search_by_gradient(
         budget: of an inference; None for none.
         device: where.
         report: called after every step.
+        stage: told of what takes its time before and after the steps.
 
     Returns:
         What was decoded, the relaxed network, and the history.
@@ -54,6 +60,7 @@ def search_by_gradient(
     relaxed = Relaxed(task, setting.relaxed, unit, device)
     state = load_state(run)
     if state is None:  # otherwise the counts come with it
+        stage("counting synapses", 0, 1)
         relaxed.expected.measure()
     halves = Halves(
         lambda step: task.halves(step, rank=device.rank, ranks=device.ranks),
@@ -88,8 +95,11 @@ def search_by_gradient(
     except (FloatingPointError, ValueError, KeyError) as error:
         raise StereoError(f"The search in {run} cannot go on: {error}") from error
     limit, slack = (None, 0.1) if budget is None else (budget.limit, budget.slack)
+    stage("decoding", 0, 1)
     decoded, wanted = relaxed.decode(limit, slack), setting.relaxed.finalists
     if wanted:
-        seed = setting.search.seed
-        decoded = best_of(relaxed, decoded, limit, slack, wanted=wanted, seed=seed)
+        decoded = best_of(
+            relaxed, decoded, limit, slack, wanted=wanted, seed=setting.search.seed,
+            progress=partial(stage, "comparing finalists"),
+        )  # fmt: skip
     return decoded, relaxed, history

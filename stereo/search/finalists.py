@@ -6,6 +6,7 @@ from nas.finalists import drawn_within
 from nas.genotype import Genotype
 from stereo.search.relaxed import Decoded, Relaxed
 from stereo.search.trial import mean_loss
+from stereo.tasks.task import Progress
 
 TRIES = 50
 """Draws for each finalist that is wanted, most of which miss the band of the budget."""
@@ -19,7 +20,14 @@ LEARNED_FROM = 4, 8
 
 
 def best_of(
-    relaxed: Relaxed, decoded: Decoded, limit: float | None, slack: float, *, wanted: int, seed: int
+    relaxed: Relaxed,
+    decoded: Decoded,
+    limit: float | None,
+    slack: float,
+    *,
+    wanted: int,
+    seed: int,
+    progress: Progress = lambda _done, _all: None,
 ) -> Decoded:
     """Return the best of the decoded genotype and others drawn from what the search believes.
 
@@ -34,6 +42,7 @@ def best_of(
         slack: share of the limit below it in which the cost shall lie.
         wanted: genotypes to draw.
         seed: of the draws.
+        progress: told after every genotype.
     """
     low, high = 0.0, float("inf")
     if limit is not None:
@@ -47,12 +56,16 @@ def best_of(
     learned, compared_on = (_batches(least, size) for least in (LEARNED_FROM, COMPARED))
     compared = [batch for _, batch in islice(relaxed.task.halves(), compared_on)]
 
-    def loss(genotype: Genotype) -> float:
+    def loss(number: int, genotype: Genotype) -> float:
         network = relaxed.inherited(genotype, learned)
-        return mean_loss(relaxed.task, network, compared, relaxed.device)
+        found = mean_loss(relaxed.task, network, compared, relaxed.device)
+        progress(number, len(drawn) + 1)
+        return found
 
-    others = sorted(((loss(genotype), n) for n, genotype in enumerate(drawn)), key=lambda f: f[0])
-    own = loss(decoded.genotype)
+    own = loss(1, decoded.genotype)
+    others = sorted(
+        ((loss(n + 2, genotype), n) for n, genotype in enumerate(drawn)), key=lambda f: f[0]
+    )
     for found, number in others:
         if found >= own and decoded.fits:
             break

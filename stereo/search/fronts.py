@@ -8,6 +8,7 @@ from nas.budget import Budget
 from stereo.atomic import write_bytes, write_json
 from stereo.devices import Device
 from stereo.front import FrontPoint, front_svg
+from stereo.search.differentiable import Stage
 from stereo.search.run import Found, Show, run_search
 from stereo.search.setting import SearchSetting
 from stereo.tasks.task import Task
@@ -27,6 +28,7 @@ def search_front(
     method: str = "differentiable",
     device: Device | None = None,
     show: Callable[[Budget], Show] = lambda _budget: lambda _done, _all, _row, _now: None,
+    stage: Stage = lambda _name, _done, _all: None,
 ) -> list[Found]:
     """Search a genotype for every budget, from the lowest to the highest.
 
@@ -41,6 +43,7 @@ def search_front(
         method: as for ``run_search``.
         device: likewise.
         show: gives what is told after every step of the search of a budget.
+        stage: as for ``run_search``.
 
     Raises:
         StereoError: as ``run_search``.
@@ -49,7 +52,7 @@ def search_front(
     found = [
         run_search(
             task, setting, folder_of(run, budget), method=method, budget=budget, device=device,
-            show=show(budget),
+            show=show(budget), stage=stage,
         )
         for budget in budgets
     ]  # fmt: skip

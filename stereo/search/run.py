@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from stereo.checkpoint import channels_last, load_state, save_network, save_stat
 from stereo.devices import Device
 from stereo.errors import StereoError
 from stereo.search.costs import measured_cost
-from stereo.search.differentiable import search_by_gradient
+from stereo.search.differentiable import Stage, search_by_gradient
 from stereo.search.relaxed import calibrate
 from stereo.search.setting import METHODS, SearchSetting
 from stereo.search.trial import trial_error
@@ -68,6 +69,7 @@ def run_search(
     budget: Budget | None = None,
     device: Device | None = None,
     show: Show = lambda _done, _all, _row, _now: None,
+    stage: Stage = lambda _name, _done, _all: None,
 ) -> Found:
     """Search a genotype for one budget; goes on where the run folder stopped.
 
@@ -82,6 +84,7 @@ def run_search(
         budget: of one inference; None for none.
         device: where; the CPU unless given.
         show: told after every step.
+        stage: told of what takes its time before and after the steps.
 
     Raises:
         StereoError: an unknown method, a folder of another search, a loss that is not finite.
@@ -95,7 +98,7 @@ def run_search(
     }  # fmt: skip
     began = time.perf_counter()
     if method == "differentiable":
-        found = _by_gradient(task, setting, run, budget, device, show)
+        found = _by_gradient(task, setting, run, budget, device, show, stage)
     else:
         found = _by_trials(task, setting, run, method, budget, device, show)
     found = replace(found, wall_s=found.wall_s + time.perf_counter() - began)
@@ -112,6 +115,7 @@ def _by_gradient(
     budget: Budget | None,
     device: Device,
     show: Show,
+    stage: Stage,
 ) -> Found:
     whole, here, half = setting.search.steps, [0.0], task.half
     seen = setting.search.accumulate * task.config.train.batch  # in a step
@@ -122,7 +126,7 @@ def _by_gradient(
         show(done, whole, epoch | dict(row), now)
 
     decoded, relaxed, history = search_by_gradient(
-        task, setting, run, budget=budget, device=device, report=report
+        task, setting, run, budget=budget, device=device, report=report, stage=stage
     )
     before = sum(row["seconds"] for row in history.rows) - sum(here)
     unit = relaxed.unit
@@ -144,7 +148,9 @@ def _by_gradient(
         expected=decoded.expected,
         measured=decoded.measured,
         fits=decoded.fits,
-        error=trial_error(task, genotype, setting.trials, device),
+        error=trial_error(
+            task, genotype, setting.trials, device, partial(stage, "training the found genotype")
+        ),
         steps=whole,
         wall_s=max(0.0, before),
     )

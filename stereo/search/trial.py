@@ -15,10 +15,16 @@ from stereo.devices import Device
 from stereo.errors import StereoError
 from stereo.optimize import Training
 from stereo.search.setting import TrialSetting
-from stereo.tasks.task import Batch, Task
+from stereo.tasks.task import Batch, Progress, Task
 
 
-def trial_error(task: Task, genotype: Genotype, setting: TrialSetting, device: Device) -> float:
+def trial_error(
+    task: Task,
+    genotype: Genotype,
+    setting: TrialSetting,
+    device: Device,
+    progress: Progress = lambda _done, _all: None,
+) -> float:
     """Return the held-out loss of a genotype after a short training.
 
     Args:
@@ -26,6 +32,7 @@ def trial_error(task: Task, genotype: Genotype, setting: TrialSetting, device: D
         genotype: to build.
         setting: length of the training, and its seed.
         device: where.
+        progress: told after every step.
 
     Returns:
         The mean loss; infinity if the training came to no finite loss.
@@ -47,6 +54,7 @@ def trial_error(task: Task, genotype: Genotype, setting: TrialSetting, device: D
             loss.backward()  # type: ignore[no-untyped-call]
             device.average_gradients(network.parameters())
             training.step(step)
+            progress(step + 1, setting.steps)
         averaged = training.averaged.eval()
         return held_out_loss(task, averaged, setting.batches, device)
 

@@ -1,6 +1,6 @@
 """What all classification tasks share: loss, accuracy, the table of confusions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,9 +15,10 @@ from nas.relaxed.path import Computed
 from nas.space import SearchSpace
 from stereo.classifier import SpikingClassifier
 from stereo.classifier_config import ClassifierConfig
+from stereo.draw import Picture
 from stereo.errors import StereoError
 from stereo.relaxed_classifier import RelaxedClassifier
-from stereo.tasks.task import Evaluation, Metrics, Progress, Source
+from stereo.tasks.task import Evaluation, Metrics, Progress, Source, Task
 
 Scored = tuple[Tensor, Tensor]
 """Inputs, and a target ``[B, K]`` for each, which sums to one."""
@@ -157,6 +158,17 @@ class ClassifierTask:
         }
         tables = {"classes": list(chosen.classes), "confusion": confusion.tolist()}
         return Evaluation(part=part, samples=done, metrics=metrics, tables=tables)
+
+    def baselines(self) -> dict[str, Callable[[], tuple[Task, nn.Module]]]:
+        """Return nothing: only chance needs no training, and everybody knows it."""
+        return {}
+
+    def draw(
+        self, network: nn.Module, part: str, places: Sequence[int]
+    ) -> Iterator[tuple[str, Picture]]:
+        """Yield nothing: the table of confusions tells what goes wrong."""
+        del network, part, places
+        return iter(())
 
     def example(self, samples: int = 1) -> tuple[Tensor, ...]:
         """Return inputs of the test part, spread evenly over it."""

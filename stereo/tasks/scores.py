@@ -8,11 +8,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from stereo.metrics import Accuracy, AccuracyMeter
+from stereo.tasks.distances import GUARD_PX, Distances
 from stereo.tasks.stereo_data import Origin
 from stereo.tasks.task import Metrics
-
-GUARD_PX = 1e-7
-"""Added to disparities before they divide, as in the published code of DDES."""
 
 NAMES = ("mae_px", "one_pe_percent", "two_pe_percent", "rmse_px")
 
@@ -41,6 +39,7 @@ class Scores:
         self._largest = largest
         self._whole = AccuracyMeter()
         self._sequences: dict[str, _Sequence] = {}
+        self._distances = Distances()
         self._beyond = 0
 
     def add(
@@ -48,12 +47,25 @@ class Scores:
         estimate: Float32[np.ndarray, "H W"],
         truth: Float32[np.ndarray, "H W"],
         origin: Origin | None = None,
-    ) -> None:
-        """Compare one estimate with its ground truth; see ``AccuracyMeter.add``."""
-        self._whole.add(estimate, truth)
+    ) -> float | None:
+        """Compare one estimate with its ground truth; see ``AccuracyMeter.add``.
+
+        Returns:
+            The mean absolute error of the frame, pixels; None without ground truth.
+        """
+        error = self._whole.add(estimate, truth)
         self._beyond += int((truth > self._largest).sum())
-        if origin is None:
-            return
+        if origin is not None:
+            self._add_to(origin, estimate, truth)
+        return error
+
+    def _add_to(
+        self,
+        origin: Origin,
+        estimate: Float32[np.ndarray, "H W"],
+        truth: Float32[np.ndarray, "H W"],
+    ) -> None:
+        """Add a frame to its sequence, and its pixels to their distances."""
         if origin.sequence not in self._sequences:
             self._sequences[origin.sequence] = _Sequence(
                 fb=origin.fb, meter=AccuracyMeter(origin.fb)
@@ -62,10 +74,10 @@ class Scores:
         sequence.meter.add(estimate, truth)
         known = truth > 0
         if sequence.fb is not None and known.any():
-            found, true = (
-                sequence.fb / (d[known].astype(np.float64) + GUARD_PX) for d in (estimate, truth)
-            )
-            sequence.medians_m.append(float(np.median(np.abs(found - true))))
+            found, true = (d[known].astype(np.float64) for d in (estimate, truth))
+            depths = (sequence.fb / (d + GUARD_PX) for d in (found, true))
+            sequence.medians_m.append(float(np.median(np.abs(next(depths) - next(depths)))))
+            self._distances.add(found, true, sequence.fb)
 
     def metrics(self) -> Metrics | None:
         """Return the averages over all frames; None if none had ground truth.
@@ -81,13 +93,14 @@ class Scores:
         return known | _as_mvsec(result) | self._depth(result.images)
 
     def tables(self) -> dict[str, Any]:
-        """Return the results of each sequence, and what the network could not have estimated."""
+        """Return the results of each sequence and distance, and what no estimate could reach."""
         result = self._whole.result()
         if not self._sequences or result is None:
             return {}
         rows = {name: _row(sequence) for name, sequence in sorted(self._sequences.items())}
         share = 100.0 * self._beyond / result.valid_pixels
-        return {"per_sequence": rows, "beyond_range_percent": share}
+        by_distance = self._distances.rows()
+        return {"per_sequence": rows, "by_distance": by_distance, "beyond_range_percent": share}
 
     def _depth(self, images: int) -> Metrics:
         """Return the depth errors over all frames, nothing if a sequence has no calibration."""

@@ -1,27 +1,35 @@
 """The task ``stereo``: disparity from two event cameras, on generated scenes or recordings."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 
+import numpy as np
 import torch
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from data.sample import StereoBatch, collate
 from nas.genotype import Genotype
 from nas.relaxed.path import Computed
 from nas.space import SearchSpace
+from stereo.classical import MATCHERS, ClassicalMatcher, counting
 from stereo.config import StereoConfig
 from stereo.disparity import soft_argmax
+from stereo.draw import Picture
 from stereo.errors import StereoError
+from stereo.frames import frame_picture
 from stereo.losses import masked_mean, plane_cross_entropy, smooth_l1
 from stereo.network import STRIDE, HybridStereo
 from stereo.supernet import RelaxedStereo
 from stereo.tasks.generated import GeneratedData
 from stereo.tasks.recordings import Recordings
 from stereo.tasks.scores import Scores
-from stereo.tasks.stereo_data import StereoData, share
-from stereo.tasks.task import Evaluation, Metrics, Progress, Source
+from stereo.tasks.stereo_data import Held, StereoData, share
+from stereo.tasks.task import Evaluation, Metrics, Progress, Source, Task
+
+Frame = Float32[np.ndarray, "H W"]
 
 
 @dataclass(frozen=True)
@@ -149,27 +157,67 @@ class StereoTask:
                 f"The task stereo has the parts {', '.join(self.parts)} here, got {part!r}."
             )
         held = self.data.held(part, samples)
-        limit = float("inf") if held.limit is None else held.limit
-        device = next(network.parameters()).device
+        limit = _limit(held)
         scores = Scores(self.config.max_disparity)
-        with torch.no_grad():
-            for done, (place, one) in enumerate(zip(held.places, held, strict=True), start=1):
-                batch = one.to(device)
-                found = network(batch.left, batch.right).float().cpu().numpy()
-                within = batch.valid & (batch.disparity <= limit)
-                truth = torch.where(within, batch.disparity, 0.0).cpu().numpy()
-                scores.add(found[0], truth[0], held.origin(place))
-                progress(done, len(held.places))
+        errors: dict[int, float] = {}
+        for done, (place, one) in enumerate(zip(held.places, held, strict=True), start=1):
+            found, truth = _estimate(network, one, limit)
+            error = scores.add(found, truth, held.origin(place))
+            if error is not None:
+                errors[place] = error
+            progress(done, len(held.places))
         metrics = scores.metrics()
         if metrics is None:
             raise StereoError(held.if_empty)
         tables = scores.tables()
         if held.protocol:
             tables |= {"protocol": held.protocol, "generated": held.generated}
-        return Evaluation(part=part, samples=len(held.places), metrics=metrics, tables=tables)
+        worst = sorted(errors, key=errors.__getitem__, reverse=True)
+        return Evaluation(
+            part=part, samples=len(held.places), metrics=metrics, tables=tables,
+            worst=tuple(worst), places=held.places,
+        )  # fmt: skip
+
+    def baselines(self) -> dict[str, Callable[[], tuple[Task, nn.Module]]]:
+        """Return what OpenCV makes of images of events."""
+
+        def seen(name: str) -> tuple[Task, nn.Module]:
+            task = StereoTask(counting(self.config), self.source)
+            return task, ClassicalMatcher(name, self.config.max_disparity)
+
+        return {name: partial(seen, name) for name in MATCHERS}
+
+    def draw(
+        self, network: nn.Module, part: str, places: Sequence[int]
+    ) -> Iterator[tuple[str, Picture]]:
+        """Yield events, estimate, ground truth and error of some samples of a part."""
+        held = replace(self.data.held(part), places=tuple(places), workers=0)
+        for place, one in zip(held.places, held, strict=True):
+            found, truth = _estimate(network, one, _limit(held))
+            origin = held.origin(place)
+            sequence = "generated clip" if origin is None else origin.sequence
+            picture = frame_picture(
+                one.left[:, 0], found, truth, top_px=float(self.config.max_disparity),
+                title=f"{sequence}, {part} frame {place}",
+                subtitle=f"t = {one.t_us[0] / 1e6:.3f} s" if one.t_us else "",
+            )  # fmt: skip
+            yield f"{sequence.replace(' ', '_')}_{place:06d}", picture
 
     def example(self, samples: int = 1) -> tuple[Tensor, ...]:
         """Return the events of whole frames that were never trained on."""
         held = self.data.example(samples)
         batch = collate([held.samples[place] for place in held.places])
         return batch.left, batch.right
+
+
+def _limit(held: Held) -> float:
+    return float("inf") if held.limit is None else held.limit
+
+
+def _estimate(network: nn.Module, one: StereoBatch, limit: float) -> tuple[Frame, Frame]:
+    """Return the estimate for a batch of one and its ground truth, 0 where none counts."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        found = network(one.left.to(device), one.right.to(device)).float().cpu().numpy()
+    truth = torch.where(one.valid & (one.disparity <= limit), one.disparity, 0.0).numpy()
+    return found[0], truth[0]

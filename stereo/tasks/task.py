@@ -1,6 +1,6 @@
 """What training, evaluation and search ask of a task, and nothing that one task alone needs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nas.genotype import Genotype
 from nas.relaxed.path import Computed
 from nas.space import SearchSpace
+from stereo.draw import Picture
 
 Metrics = dict[str, float]
 Batch = Any
@@ -43,12 +44,21 @@ class Evaluation:
         samples: that were looked at.
         metrics: by name, with the unit in the name.
         tables: further results, as JSON holds them.
+        places: of the samples in the part, for ``Task.draw``; empty where a task draws nothing.
+        worst: those that can be told to be good or bad, the one with the largest error first.
     """
 
     part: str
     samples: int
     metrics: Metrics
     tables: Mapping[str, Any] = field(default_factory=dict)
+    places: tuple[int, ...] = ()
+    worst: tuple[int, ...] = ()
+
+    def spread(self, count: int) -> tuple[int, ...]:
+        """Return so many places, at most, spread evenly."""
+        wanted = min(count, len(self.places))
+        return tuple(self.places[n * len(self.places) // wanted] for n in range(wanted))
 
 
 @runtime_checkable
@@ -125,6 +135,17 @@ class Task(Protocol):
             samples: the first so many only; None for all.
             progress: told how far it is.
         """
+
+    def baselines(self) -> Mapping[str, Callable[[], tuple["Task", nn.Module]]]:
+        """Return methods without training to compare with, by name.
+
+        Each gives the task as the method sees it, and the method in place of a network.
+        """
+
+    def draw(
+        self, network: nn.Module, part: str, places: Sequence[int]
+    ) -> Iterator[tuple[str, Picture]]:
+        """Yield a name and a picture of what a network makes of some samples of a part."""
 
     def example(self, samples: int = 1) -> tuple[Tensor, ...]:
         """Return inputs of a network for an account of energy, of data it was not trained on."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from reference.class_folders import write_class_folders
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
 from stereo.checkpoint import load_run, save_network
@@ -32,9 +33,14 @@ def test_train_then_eval(folders, tmp_path):
     result = call(
         "train", "--task", "imagenet", "--preset", "tiny_images", "--data", folders, "--run", run,
         "--set", "train.steps=2", "--set", f"network.genotype={tmp_path / 'short.json'}",
-        "--workers", 0, "--json",
+        "--workers", 0, "--tensorboard", "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
+    lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
+    shown = EventAccumulator(str(run / "tensorboard")).Reload().Scalars("loss")
+    assert [one.step for one in shown] == [1, 2]
+    losses = [json.loads(line)["loss"] for line in lines]
+    assert [one.value for one in shown] == pytest.approx(losses, rel=1e-5)
     document = json.loads(result.stdout)
     assert (document["run"], document["steps"]) == (str(run), 2)
     assert document["wall_s"] > 0
@@ -62,6 +68,7 @@ def test_what_cannot_be_evaluated_is_refused(folders, tmp_path):
         (("eval", "--run", tmp_path, "--task", "cifar10"), "for the task imagenet, not for"),
         (("eval", "--run", tmp_path, "--data", folders, "--protocol", "x"), "has the parts test"),
         (("eval", "--run", tmp_path / "none"), "not a run folder"),
+        (("eval", "--run", tmp_path, "--data", folders, "--pictures", tmp_path), "no pictures"),
         (("train", "--run", tmp_path, "--task", "x"), "no task 'x'"),
     ):
         result = call(*arguments)

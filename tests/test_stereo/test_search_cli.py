@@ -84,6 +84,8 @@ def test_a_budget_is_kept(folders, searched, tmp_path):
     assert document["measured_mj"] <= limit
     assert document["within_budget"] == (document["measured_mj"] >= 0.9 * limit)
     assert document["expected_mj"] > 0
+    for words in ("counting synapses", "decoding", "training the found genotype"):
+        assert f"Searching: {words} ..." in result.stderr
 
 
 @pytest.mark.parametrize("method", ["evolution", "random"])

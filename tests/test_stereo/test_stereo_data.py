@@ -24,6 +24,7 @@ from data.mvsec import Split, write_mvsec
 from data.simulator import suite as suites
 from data.simulator.suite import Suite, make_suite
 from stereo.checkpoint import load_state, save_state
+from stereo.classical import MATCHERS
 from stereo.cli.eval import sequence_table
 from stereo.config import load_genotype
 from stereo.errors import StereoError
@@ -485,6 +486,8 @@ def test_a_network_is_trained_and_evaluated_on_recordings(suite, tmp_path):
     with console.capture() as shown:
         console.print(sequence_table(found["per_sequence"]))
     assert f"{found['per_sequence']['boxes_clean_00']['mae_px']:.4g}" in shown.get()
+    drawn = sorted(path.name for path in (tmp_path / "run" / "pictures").iterdir())
+    assert [name.rpartition("_step_")[2] for name in drawn] == ["0000002.png"] * 4
     state = load_state(tmp_path / "run")
     config = json.loads(state["config"])
     del config["data"]  # as before recordings could be trained on
@@ -493,6 +496,37 @@ def test_a_network_is_trained_and_evaluated_on_recordings(suite, tmp_path):
     other = bind(suite, changes, data__augment="none")
     with pytest.raises(StereoError, match="another configuration"):
         train(other, tmp_path / "run")
+
+
+def test_methods_are_compared_on_the_same_samples(suite, tiny_run, tmp_path):
+    pictures = tmp_path / "pictures"
+    arguments = (
+        "eval", "--run", tiny_run, "--data", suite, "--beside", tiny_run, "--baselines",
+        "--pictures", pictures, "--worst", 2,
+    )  # fmt: skip
+    done = call(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    rows = found["beside"]
+    names = [tiny_run.name, tiny_run.name, *MATCHERS]
+    assert [row["name"] for row in rows][:-1] == names
+    assert rows[-1]["name"].endswith("px everywhere (the best constant)")
+    assert rows[-1]["metrics"] == {"mae_px": found["metrics"]["constant_mae_px"]}
+    assert rows[0]["metrics"] == rows[1]["metrics"] == found["metrics"]
+    twin = found["energy"]["analog_twin"]["total_mj"]
+    assert rows[0]["analog_twin_mj"] == twin > found["metrics"]["energy_mj"]
+    for row in rows[2:-1]:
+        assert row["kind"] == "method"
+        assert row["metrics"]["images"] == found["metrics"]["images"]
+        assert row["metrics"]["valid_pixels"] == found["metrics"]["valid_pixels"]
+    near = found["tables"]["by_distance"]
+    assert sum(row["pixels"] for row in near) == found["metrics"]["valid_pixels"]
+    assert sorted(found["pictures"]) == [str(path) for path in sorted(pictures.iterdir())]
+    assert len(found["pictures"]) == 2
+    shown = call(*arguments)
+    for words in ("by distance", "semi-global matching", "analog mJ", "Worst frames:"):
+        assert words in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 100
 
 
 def test_dropped_events_are_counted_at_the_start(tmp_path):
