@@ -6,6 +6,7 @@ one: no spikes, hence a multiply-accumulate at every synapse, but one time step 
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from energy import EnergyReport
 from nas.genotype import Dynamics, Genotype, Node, Part
+from stereo.config import StereoConfig, load_genotype
 from stereo.network import HybridStereo
 
 RECTIFIER = "relu"
@@ -53,6 +55,30 @@ def analog_genotype(genotype: Genotype) -> Genotype:
     )
 
 
+def twin_changes(config: StereoConfig, folder: Path) -> dict[str, str]:
+    """Return the changes of a configuration that train its network's analog twin from scratch.
+
+    The twin runs once, and what the steps of the network see after one another it sees side by
+    side, as channels: no event that the network sees is kept from it.
+
+    Args:
+        config: of the network.
+        folder: gets the twin's genotype.
+
+    Returns:
+        Fields and values, as ``Sections.override`` takes them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "analog_twin.json"
+    analog_genotype(load_genotype(config.network.genotype)).save(path)
+    encoding = config.encoding
+    return {
+        "network.genotype": str(path),
+        "encoding.steps": "1",
+        "encoding.bins": str(encoding.steps * encoding.bins),
+    }
+
+
 def one_step(x: Float[Tensor, "T B C H W"]) -> Float[Tensor, "1 B C H W"]:
     """Return an input of the network as its twin takes it: the mean over time, as one step."""
     return x.mean(dim=0, keepdim=True)
@@ -85,11 +111,16 @@ def _analog_part(part: Part) -> Part:
         replace(node, neuron=RECTIFIER, constants={}) if node.spikes else node
         for node in part.nodes
     )
-    dynamics = tuple(
-        tuple(replace(own, neuron=RECTIFIER, constants={}) if own.spikes else own for own in layer)
-        for layer in part.dynamics
-    )
-    return replace(part, nodes=nodes, dynamics=dynamics)
+    dynamics = tuple(tuple(_analog_dynamics(own) for own in layer) for layer in part.dynamics)
+    return replace(
+        part, nodes=nodes, dynamics=dynamics,
+        stem=None if part.stem is None else _analog_dynamics(part.stem),
+        end=None if part.end is None else _analog_dynamics(part.end),
+    )  # fmt: skip
+
+
+def _analog_dynamics(own: Dynamics) -> Dynamics:
+    return replace(own, neuron=RECTIFIER, constants={}) if own.spikes else own
 
 
 def _rectifier() -> nn.Module:

@@ -160,14 +160,20 @@ class TrainConfig(Optimization):
         clips: number of different generated clips; step ``n`` draws from all of them.
         crop_height: rows of a training crop.
         crop_width: columns of a training crop.
-        plane_weight: weight of the cross-entropy over disparity planes beside the smooth L1.
+        l1_weight: weight of the smooth L1 distance between soft argmax and ground truth.
+        plane_weight: weight of the cross-entropy over disparity planes, the loss of the published
+            logs; with ``l1_weight=0`` the only one.
+        step_weight: weight of the mean loss after each earlier time step beside that after the
+            last one; an estimate is then useful before the window has ended.
         validation: generated windows that an evaluation takes, of clips never trained on.
     """
 
     clips: int = 600
     crop_height: int = 129
     crop_width: int = 192
+    l1_weight: float = 1.0
     plane_weight: float = 1.0
+    step_weight: float = 0.0
     validation: int = 64
 
     def __post_init__(self) -> None:
@@ -175,6 +181,14 @@ class TrainConfig(Optimization):
         super().__post_init__()
         if min(self.clips, self.crop_height, self.crop_width, self.validation) < 1:
             raise StereoError("A training needs clips, rows, columns and validation windows.")
+        if min(self.l1_weight, self.plane_weight, self.step_weight) < 0 or not (
+            self.l1_weight or self.plane_weight
+        ):
+            raise StereoError(
+                "train.l1_weight, plane_weight and step_weight cannot be negative, and one of the "
+                f"first two must be positive; got {self.l1_weight}, {self.plane_weight} and "
+                f"{self.step_weight}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,9 +198,9 @@ class DataConfig:
     Attributes:
         kind: of the folder, a name in ``stereo.tasks.roots.KINDS``; "auto" to find out by looking.
         split: of DSEC ``secff`` (31 sequences to train on, 10 for validation) or ``tes`` (36 and
-            5); of MVSEC 1, 2 or 3 as DDES has them, ``StereoSpike-1`` or ``EMatch-1`` and so on, or
-            a file that ``data.mvsec.Split`` wrote. Empty for ``secff`` and 1; a suite is divided
-            already.
+            5), or ``all`` 41 for a submission, with nothing held out; of MVSEC 1, 2 or 3 as DDES
+            has them, ``StereoSpike-1`` or ``EMatch-1`` and so on, or a file that
+            ``data.mvsec.Split`` wrote. Empty for ``secff`` and 1; a suite is divided already.
         truth: of MVSEC "sparse" (pixels of the last 15,000 left events, as DDES) or "dense".
         partial: of DSEC and suites, go on although recordings are missing; the numbers then are not
             those of the split.

@@ -16,6 +16,12 @@ def upsample_scores(
     return F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
 
 
+def running_mean(steps: Float[Tensor, "T *rest"]) -> Float[Tensor, "T *rest"]:
+    """Return the mean over the steps until each one."""
+    counts = torch.arange(1, len(steps) + 1, device=steps.device, dtype=steps.dtype)
+    return steps.cumsum(dim=0) / counts.view(-1, *[1] * (steps.ndim - 1))
+
+
 def soft_argmax(
     scores: Float[Tensor, "B D H W"], spacing: float, window: int = WINDOW
 ) -> Float[Tensor, "B H W"]:

@@ -19,7 +19,7 @@ from nas.genotype import Genotype
 from nas.relaxed.path import RelaxedPart
 from stereo.config import NetworkConfig, StereoConfig, load_genotype
 from stereo.cost_volume import VOLUMES
-from stereo.disparity import soft_argmax, upsample_scores
+from stereo.disparity import running_mean, soft_argmax, upsample_scores
 from stereo.errors import StereoError
 
 PARTS = ("feature", "matching")
@@ -145,6 +145,25 @@ class HybridStereo(nn.Module):
         max_disparity: int | None = None,
     ) -> Float[Tensor, "B D H W"]:
         """Return the score of every disparity plane ``k * STRIDE`` pixels, higher is better."""
+        return self.scores_by_step(left, right, max_disparity, last=True)[-1]
+
+    def scores_by_step(
+        self,
+        left: Float[Tensor, "T B C H W"],
+        right: Float[Tensor, "T B C H W"],
+        max_disparity: int | None = None,
+        *,
+        last: bool = False,
+    ) -> Float[Tensor, "t B D H W"]:
+        """Return the scores after each time step: means over the steps until then.
+
+        Args:
+            left: encoded events of the left camera.
+            right: likewise of the right one.
+            max_disparity: largest disparity searched; the configuration's unless given.
+            last: return what comes after the last step only; so does a network whose time ends
+                before its scores.
+        """
         height, width = left.shape[-2:]
         planes = -(-(max_disparity or self.config.max_disparity) // STRIDE) + 1
         both = self.entry(torch.cat([left, right], dim=1))
@@ -153,9 +172,11 @@ class HybridStereo(nn.Module):
         build_volume, _ = VOLUMES[self.config.network.volume]
         left_features, right_features = features.chunk(2, dim=1)
         volume = build_volume(left_features, right_features, planes)
-        readout = self.matching(volume).mean(dim=0)
+        steps = self.matching(volume)
+        readout = steps.mean(dim=0, keepdim=True) if last else running_mean(steps)
         h, w = readout.shape[-2:]
-        return upsample_scores(readout, (h * STRIDE, w * STRIDE))[..., :height, :width]
+        large = upsample_scores(readout.flatten(0, 1), (h * STRIDE, w * STRIDE))
+        return large.unflatten(0, readout.shape[:2])[..., :height, :width]
 
     def encode(
         self, left: Events, right: Events, *, height: int, width: int, t0_us: int, t1_us: int

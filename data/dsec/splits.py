@@ -50,9 +50,12 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
     "secff-validation": SECFF_VALIDATION,
     "tes-train": tuple(name for name in TRAIN if name not in TES_VALIDATION),
     "tes-validation": TES_VALIDATION,
+    "all-train": TRAIN,
+    "all-validation": SECFF_VALIDATION,
 }
 """Names of the sequences of each split; each ``-train`` is the official train part without its
-``-validation``."""
+``-validation``, but for ``all``: nothing is held out, as for a submission to the benchmark, and
+what is validated on was trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)

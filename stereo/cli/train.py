@@ -3,11 +3,14 @@
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stereo.cli.errors import guarded
+
+if TYPE_CHECKING:
+    from stereo.config import StereoConfig
 
 Task = Annotated[
     str,
@@ -36,6 +39,13 @@ def train(
         Path | None,
         typer.Option(help="Genotype (JSON) to build.", show_default="that of the preset"),
     ] = None,
+    analog_twin: Annotated[
+        bool,
+        typer.Option(
+            "--analog-twin",
+            help="Train the same layers with rectifiers for neurons, run once, to compare with.",
+        ),
+    ] = False,
     data: Data = None,
     assignments: Annotated[
         list[str] | None,
@@ -69,6 +79,8 @@ def train(
     if genotype is not None:
         changes["network.genotype"] = str(genotype)
     config = find_config(task, preset).override(changes)
+    if analog_twin:
+        config = _twin(config, run)
     bound = bind_task(config, Source(data=data, cache=cache, workers=workers))
     place = Device(device, precision)
     if place.writes:
@@ -99,6 +111,21 @@ def train(
     for name, value in metrics.items():
         console.print(f"{name:28}{value:.5g}", markup=False)
     console.print(f"Trained {config.train.steps} steps: {run}", markup=False, soft_wrap=True)
+
+
+def _twin(config: Any, run: Path) -> "StereoConfig":
+    """Return the configuration of the analog twin.
+
+    Raises:
+        StereoError: the task has none.
+    """
+    from stereo.analog_twin import twin_changes
+    from stereo.config import StereoConfig
+    from stereo.errors import StereoError
+
+    if not isinstance(config, StereoConfig):
+        raise StereoError(f"--analog-twin is for the task stereo, not for {config.task}.")
+    return config.override(twin_changes(config, run))
 
 
 def pairs(assignments: list[str]) -> dict[str, str]:

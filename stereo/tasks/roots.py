@@ -80,7 +80,9 @@ class DsecRoot:
         found = find_sequences(self._path, f"{self._split}-{part}")
         whole = len(found) + len(found.absent)
         lacking = f", of which only {len(found)} are there" if found.absent else ""
-        return f"DSEC {self._split}-{part}: {whole} sequences{lacking}; whole image"
+        both = set(SPLITS[f"{self._split}-train"]) & set(SPLITS[f"{self._split}-{part}"])
+        seen = f"; {len(both)} of them TRAINED ON, so no measure of the network" if both else ""
+        return f"DSEC {self._split}-{part}: {whole} sequences{lacking}; whole image{seen}"
 
 
 class MvsecRoot:

@@ -122,11 +122,15 @@ class StereoTask:
 
     def loss(self, network: nn.Module, batch: StereoBatch) -> tuple[Tensor, Metrics]:
         """Return the loss of a batch and what it is made of."""
+        setting = self.config.train
         valid = batch.valid & (batch.disparity <= self.config.max_disparity)
-        scores = network.scores(batch.left, batch.right)  # type: ignore[operator]
-        disparity = soft_argmax(scores, STRIDE)
-        l1 = smooth_l1(disparity, batch.disparity, valid)
-        planes = plane_cross_entropy(scores, batch.disparity, valid, STRIDE)
+        found: Tensor = network.scores_by_step(  # type: ignore[operator]
+            batch.left, batch.right, last=not setting.step_weight
+        )
+        loss, planes, disparity = self._distance(found[-1], batch, valid)
+        earlier = [self._distance(scores, batch, valid)[0] for scores in found[:-1]]
+        if earlier:
+            loss = loss + setting.step_weight * torch.stack(earlier).mean()
         with torch.no_grad():
             error = (disparity - batch.disparity).abs()
             metrics = {
@@ -134,7 +138,17 @@ class StereoTask:
                 "mae_px": float(masked_mean(error, valid)),
                 "one_pe_percent": 100.0 * float(masked_mean((error > 1).float(), valid)),
             }
-        return l1 + self.config.train.plane_weight * planes, metrics
+        return loss, metrics
+
+    def _distance(
+        self, scores: Tensor, batch: StereoBatch, valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the loss of some scores, its cross-entropy by itself, and the disparity."""
+        setting = self.config.train
+        disparity = soft_argmax(scores, STRIDE)
+        l1 = smooth_l1(disparity, batch.disparity, valid)
+        planes = plane_cross_entropy(scores, batch.disparity, valid, STRIDE)
+        return setting.l1_weight * l1 + setting.plane_weight * planes, planes, disparity
 
     def evaluate(
         self,

@@ -12,7 +12,7 @@ def test_counts_and_names():
     counts = {name: len(sequences) for name, sequences in SPLITS.items()}
     assert counts == {
         "train": 41, "test": 12, "secff-train": 31, "secff-validation": 10,
-        "tes-train": 36, "tes-validation": 5,
+        "tes-train": 36, "tes-validation": 5, "all-train": 41, "all-validation": 10,
     }  # fmt: skip
     for name, sequences in SPLITS.items():
         assert len(set(sequences)) == len(sequences), name
@@ -20,6 +20,7 @@ def test_counts_and_names():
 
 def test_the_official_parts_are_the_whole_and_disjoint():
     assert not set(SPLITS["train"]) & set(SPLITS["test"])
+    assert set(SPLITS["all-train"]) == set(SPLITS["train"]) >= set(SPLITS["all-validation"])
     assert set(SPLITS["test"]) == {
         "interlaken_00_a", "interlaken_00_b", "interlaken_01_a", "thun_01_a", "thun_01_b",
         "zurich_city_12_a", "zurich_city_13_a", "zurich_city_13_b", "zurich_city_14_a",

@@ -10,7 +10,7 @@ from energy import profile
 from nas.fold import fold_norms
 from nas.genotype import Dynamics
 from nas.neurons.modules import Analog
-from stereo.analog_twin import analog_genotype, analog_twin, beside_twin, one_step
+from stereo.analog_twin import analog_genotype, analog_twin, beside_twin, one_step, twin_changes
 from stereo.config import load_genotype
 from stereo.network import HybridStereo
 from stereo.presets import PRESETS
@@ -107,6 +107,21 @@ def test_dynamics_of_single_layers_are_replaced_too():
     found = analog_genotype(given).parts["feature"].dynamics
     assert {d.neuron for layer in found for d in layer} == {"relu"}
     assert analog_genotype(analog_genotype(given)) == analog_genotype(given)
+
+
+def test_a_twin_is_trained_with_all_that_the_network_sees(tmp_path):
+    genotype = tiny().genotype
+    part = replace(genotype.parts["matching"], stem=Dynamics(), end=Dynamics())
+    path = tmp_path / "genotype.json"
+    replace(genotype, parts={**genotype.parts, "matching": part}).save(path)
+    config = PRESETS["tiny"]().override({"network.genotype": str(path), "encoding.bins": "3"})
+    twin = config.override(twin_changes(config, tmp_path / "run"))
+    assert (twin.encoding.steps, twin.encoding.bins) == (1, config.encoding.steps * 3)
+    network = HybridStereo(twin)
+    spiking = [n for n, m in network.named_modules() if getattr(m, "emits_spikes", False)]
+    assert spiking == ["entry"]
+    x = (torch.rand(1, 1, network.encoding.channels, 24, 36) < 0.3).float()
+    assert network(x, x).shape == (1, 24, 36)
 
 
 def test_one_step_is_the_mean_over_time():

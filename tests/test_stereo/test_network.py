@@ -10,7 +10,7 @@ from nas.genotype import Genotype
 from nas.rates import firing_rates, unhealthy
 from stereo.config import StereoConfig, load_genotype
 from stereo.cost_volume import coincidence_volume, concat_volume
-from stereo.disparity import soft_argmax
+from stereo.disparity import running_mean, soft_argmax
 from stereo.errors import StereoError
 from stereo.losses import masked_mean, plane_cross_entropy, smooth_l1
 from stereo.network import STRIDE, HybridStereo
@@ -44,6 +44,24 @@ def test_any_size_and_number_of_steps(size, steps):
     disparity = network(x, x)
     assert disparity.shape == (2, *size)
     assert bool(((disparity >= 0) & (disparity <= 15)).all())
+
+
+def test_scores_after_each_step_are_those_of_a_shorter_window():
+    network = HybridStereo(PRESETS["tiny"]()).double().eval()
+    left, right = spikes(3, 2, 2, 20, 31).double(), spikes(3, 2, 2, 20, 31, seed=1).double()
+    steps = network.scores_by_step(left, right)
+    for count in (1, 2, 3):
+        torch.testing.assert_close(
+            steps[count - 1], network.scores(left[:count], right[:count]), rtol=0, atol=1e-12
+        )
+    torch.testing.assert_close(network.scores_by_step(left, right, last=True)[0], steps[-1])
+
+
+def test_running_means():
+    values = torch.tensor([[2.0, 0.0], [4.0, 6.0], [0.0, 3.0]])
+    expected = torch.tensor([[2.0, 0.0], [3.0, 3.0], [2.0, 3.0]])
+    torch.testing.assert_close(running_mean(values), expected)
+    assert running_mean(values[:0]).shape == (0, 2)
 
 
 def test_samples_of_a_batch_do_not_see_each_other():

@@ -187,6 +187,10 @@ def test_splits_that_do_not_exist(dsec, hall, suite):
     assert find_root(hall, replace(setting, split="EMatch-2")).parts == ("test",)
     assert find_root(hall, setting).title == "MVSEC, split 1 of DDES"
     assert find_root(dsec, setting).title == "DSEC, split secff"
+    held = find_root(dsec, replace(setting, split="tes")).protocol("validation")
+    assert "TRAINED ON" not in held
+    seen = find_root(dsec, replace(setting, split="all", partial=True)).protocol("validation")
+    assert seen.endswith("; 10 of them TRAINED ON, so no measure of the network")
 
 
 def test_missing_sequences_are_refused_unless_allowed(dsec, folder_of):

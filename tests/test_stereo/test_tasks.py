@@ -143,6 +143,34 @@ def test_some_samples_are_of_all_classes(folders):
     assert all(sum(row) > 0 for row in result.tables["confusion"])
 
 
+def test_stereo_is_supervised_after_every_step(tmp_path):
+    def losses(**weights):
+        changes = {f"train.{name}": str(value) for name, value in weights.items()}
+        config = find_config("stereo", "tiny").override({"encoding.steps": "3", **changes})
+        task = bind_task(config, Source(cache=tmp_path, workers=0))
+        torch.manual_seed(0)
+        network = task.network().double().eval()
+        batch = next(iter(task.batches()))
+        batch = replace(batch, left=batch.left.double(), right=batch.right.double())
+        shorter = [
+            replace(batch, left=batch.left[:count], right=batch.right[:count])
+            for count in (1, 2, 3)
+        ]
+        with torch.no_grad():
+            return float(task.loss(network, batch)[0]), [
+                float(task.loss(network, one)[0]) for one in shorter
+            ]
+
+    last, (first, second, third) = losses()
+    assert last == third
+    both, _ = losses(step_weight=0.5)
+    assert both == pytest.approx(last + 0.5 * (first + second) / 2, rel=1e-9)
+    l1, planes = losses(plane_weight=0.0)[0], losses(l1_weight=0.0)[0]
+    assert last == pytest.approx(l1 + planes, rel=1e-6)
+    with pytest.raises(StereoError, match="one of the first two must be positive"):
+        losses(l1_weight=0.0, plane_weight=0.0)
+
+
 def test_stereo_is_evaluated_on_clips_that_are_not_trained_on(tmp_path):
     config = PRESETS["tiny"]().override({"train.validation": "2"})
     task = StereoTask(config, Source(cache=tmp_path, workers=0))
