@@ -33,12 +33,12 @@ def board(run: Path) -> Iterator[Callable[[int, Metrics], None]]:
     def tell(step: int, metrics: Metrics) -> None:
         nonlocal writer
         if writer is None:
-            writer = SummaryWriter(str(run / FOLDER), purge_step=step)  # type: ignore[no-untyped-call]
+            writer = SummaryWriter(str(run / FOLDER), purge_step=step)
         for name, value in metrics.items():
-            writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            writer.add_scalar(name, value, step)
 
     try:
         yield tell
     finally:
         if writer is not None:
-            writer.close()  # type: ignore[no-untyped-call]
+            writer.close()

@@ -176,7 +176,7 @@ class HybridStereo(nn.Module):
         readout = steps.mean(dim=0, keepdim=True) if last else running_mean(steps)
         h, w = readout.shape[-2:]
         large = upsample_scores(readout.flatten(0, 1), (h * STRIDE, w * STRIDE))
-        return large.unflatten(0, readout.shape[:2])[..., :height, :width]
+        return large.view(*readout.shape[:3], *large.shape[2:])[..., :height, :width]
 
     def encode(
         self, left: Events, right: Events, *, height: int, width: int, t0_us: int, t1_us: int
