@@ -94,7 +94,7 @@ def search(
     if as_json:
         print_json(documents[0] if len(found) == 1 else {"front": documents})
     else:
-        _print(found, run, method)
+        _print(found, setting, run, method)
 
 
 def _search(
@@ -177,10 +177,11 @@ def _document(found: "Found", setting: "SearchSetting", method: str) -> dict[str
         "held_out_loss": found.error if found.error < float("inf") else None,
         "steps": found.steps,
         "wall_s": found.wall_s,
+        "changes": dict(setting.changes),
     }
 
 
-def _print(found: Sequence["Found"], run: Path, method: str) -> None:
+def _print(found: Sequence["Found"], setting: "SearchSetting", run: Path, method: str) -> None:
     """Print the genotype, or the front of several."""
     from nas.genotype import Genotype
     from stereo.cli.console import result_console
@@ -209,3 +210,11 @@ def _print(found: Sequence["Found"], run: Path, method: str) -> None:
             markup=False,
         )
         console.print(f"Genotype: {one.genotype}", markup=False, soft_wrap=True)
+    narrow = {k: v for k, v in setting.changes.items() if k.startswith("network.")}
+    if narrow:
+        told = ", ".join(f"{name}={value}" for name, value in narrow.items())
+        console.print(
+            f"Costs are those with {told}, as the search has it; the preset {setting.config} "
+            "trains the genotype at its own widths, where an inference costs another amount.",
+            markup=False,
+        )

@@ -88,6 +88,16 @@ def test_a_budget_is_kept(folders, searched, tmp_path):
         assert f"Searching: {words} ..." in result.stderr
 
 
+def test_a_narrower_search_says_whose_costs_it_tells(folders, tmp_path, monkeypatch):
+    narrow = replace(SEARCHES["tiny_images"](), changes={"network.channels": "1"})
+    monkeypatch.setitem(SEARCHES, "tiny_images", lambda: narrow)
+    shown = images(folders, tmp_path, "--steps", 1)
+    assert shown.exit_code == 0, shown.output
+    assert "Costs are those with network.channels=1" in shown.stdout
+    document = json.loads(images(folders, tmp_path, "--steps", 1, "--json").stdout)
+    assert document["changes"] == {"network.channels": "1"}
+
+
 @pytest.mark.parametrize("method", ["evolution", "random"])
 def test_other_methods_keep_to_the_budget_and_go_on(method, folders, searched, tmp_path):
     limit = 1.5 * searched[1]["measured_mj"]
