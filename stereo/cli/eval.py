@@ -16,15 +16,16 @@ SHOWN_CLASSES = 20
 
 COMPARED = {
     "mae_px": "MAE px",
+    "mae_at_events_px": "at events px",
     "one_pe_percent": "1PE %",
     "two_pe_percent": "2PE %",
-    "rmse_px": "RMSE px",
-    "mean_depth_error_m": "depth error m",
+    "mean_depth_error_m": "depth err. m",
     "top1_percent": "top-1 %",
     "top5_percent": "top-5 %",
     "energy_mj": "mJ",
 }
-"""What the table of several methods shows, where any of them has it, and its headings."""
+"""What the table of several methods shows, where any of them has it, and its headings; what else
+was measured stands in the JSON document."""
 
 DISTANCE_COLUMNS = {
     "pixels": "pixels",
@@ -179,7 +180,7 @@ def beside_table(rows: list[dict[str, Any]]) -> "Table":
 
     shown = [key for key in COMPARED if any(key in row["metrics"] for row in rows)]
     table = Table(title="on the same samples")
-    table.add_column("")
+    table.add_column("", min_width=20)
     for key in shown:
         table.add_column(COMPARED[key], justify="right")
     table.add_column("analog mJ", justify="right")

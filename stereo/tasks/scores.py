@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from stereo.metrics import Accuracy, AccuracyMeter
 from stereo.tasks.distances import GUARD_PX, Distances
@@ -27,7 +27,9 @@ class _Sequence:
 class Scores:
     """Collects frames one at a time; every measure is taken per frame and then averaged.
 
-    Beside the measures of ``stereo.metrics``, under the names that MVSEC papers use:
+    Beside the measures of ``stereo.metrics``, ``mae_at_events_px`` and ``one_pe_at_events_percent``
+    are those of the pixels with events of the left camera in the window; elsewhere an estimate can
+    only be a guess from what is around. Under the names that MVSEC papers use,
     ``mean_disparity_error_px`` is the mean absolute error, ``one_pixel_accuracy_percent`` 100 minus
     the share of errors above 1 px, ``median_depth_error_m`` the median in each frame.
 
@@ -37,7 +39,7 @@ class Scores:
 
     def __init__(self, largest: float) -> None:
         self._largest = largest
-        self._whole = AccuracyMeter()
+        self._whole, self._at_events = AccuracyMeter(), AccuracyMeter()
         self._sequences: dict[str, _Sequence] = {}
         self._distances = Distances()
         self._beyond = 0
@@ -47,13 +49,22 @@ class Scores:
         estimate: Float32[np.ndarray, "H W"],
         truth: Float32[np.ndarray, "H W"],
         origin: Origin | None = None,
+        *,
+        seen: Bool[np.ndarray, "H W"],
     ) -> float | None:
         """Compare one estimate with its ground truth; see ``AccuracyMeter.add``.
+
+        Args:
+            estimate: ``[H, W]`` disparity in pixels.
+            truth: ``[H, W]`` likewise, 0 = none.
+            origin: sequence and calibration.
+            seen: ``[H, W]``, True where the left camera had events in the window.
 
         Returns:
             The mean absolute error of the frame, pixels; None without ground truth.
         """
         error = self._whole.add(estimate, truth)
+        self._at_events.add(estimate, np.where(seen, truth, np.float32(0)))
         self._beyond += int((truth > self._largest).sum())
         if origin is not None:
             self._add_to(origin, estimate, truth)
@@ -88,6 +99,10 @@ class Scores:
         if result is None:
             return None
         known = {name: float(v) for name, v in result.to_json().items() if v is not None}
+        at_events = self._at_events.result()
+        if at_events is not None:
+            known["mae_at_events_px"] = at_events.mae_px
+            known["one_pe_at_events_percent"] = at_events.one_pe_percent
         if not self._sequences:
             return known
         return known | _as_mvsec(result) | self._depth(result.images)

@@ -176,7 +176,8 @@ class StereoTask:
         errors: dict[int, float] = {}
         for done, (place, one) in enumerate(zip(held.places, held, strict=True), start=1):
             found, truth = _estimate(network, one, limit)
-            error = scores.add(found, truth, held.origin(place))
+            seen = (one.left != 0).any(dim=0).any(dim=1)[0].numpy()
+            error = scores.add(found, truth, held.origin(place), seen=seen)
             if error is not None:
                 errors[place] = error
             progress(done, len(held.places))

@@ -402,12 +402,16 @@ def test_accuracy_equals_a_count_by_hand(name, folder_of):
     part = task.parts[-1]
     result = task.evaluate(Constant(), part)
     windows = task.data.windows(part)
-    per_image = {}
+    per_image, at_events = {}, []
     for item in range(len(windows)):
         recording, truth = windows.at(item)
         true = recording.disparity(truth)
         fb = recording.calibration.fb
         error = np.abs(6.0 - true[true > 0].astype(np.float64))
+        sample = windows[item]
+        busy = (sample.valid & (sample.left != 0).any(0).any(0)).numpy()
+        if busy.any():
+            at_events.append(np.abs(6.0 - true[busy].astype(np.float64)).mean())
         off = np.abs(fb / (6.0 + 1e-7) - fb / (true[true > 0].astype(np.float64) + 1e-7))
         sequence = windows.where(item)[0]
         per_image.setdefault(sequence, []).append(
@@ -419,6 +423,8 @@ def test_accuracy_equals_a_count_by_hand(name, folder_of):
     whole = np.mean([row for rows in per_image.values() for row in rows], axis=0)
     assert [result.metrics[n] for n in names] == pytest.approx(whole.tolist(), rel=1e-5)
     assert result.metrics["mean_disparity_error_px"] == result.metrics["mae_px"]
+    assert at_events
+    assert result.metrics["mae_at_events_px"] == pytest.approx(np.mean(at_events), rel=1e-5)
     accuracy = 100 - result.metrics["one_pe_percent"]
     assert result.metrics["one_pixel_accuracy_percent"] == pytest.approx(accuracy)
     rows = list(result.tables["per_sequence"].values())
