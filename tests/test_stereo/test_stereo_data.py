@@ -495,7 +495,7 @@ def test_a_network_is_trained_and_evaluated_on_recordings(suite, tmp_path):
     console = Console(width=100)
     with console.capture() as shown:
         console.print(sequence_table(found["per_sequence"]))
-    assert f"{found['per_sequence']['boxes_clean_00']['mae_px']:.4g}" in shown.get()
+    assert f"{found['per_sequence']['boxes_clean_00']['mae_px']:.3g}" in shown.get()
     drawn = sorted(path.name for path in (tmp_path / "run" / "pictures").iterdir())
     assert [name.rpartition("_step_")[2] for name in drawn] == ["0000002.png"] * 4
     state = load_state(tmp_path / "run")
