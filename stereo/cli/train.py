@@ -1,7 +1,8 @@
 """``stereo train``: train a network for any task, resumable at any time."""
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from stereo.cli.errors import guarded
 
 if TYPE_CHECKING:
     from stereo.config import StereoConfig
+    from stereo.train import Report
 
 Task = Annotated[
     str,
@@ -67,8 +69,7 @@ def train(
 
     Under torchrun the processes share every batch.
     """
-    from stereo.board import board
-    from stereo.cli.console import print_json, print_notes, progress, result_console
+    from stereo.cli.console import print_json, print_notes, result_console
     from stereo.devices import Device
     from stereo.tasks import bind_task, find_config
     from stereo.tasks.task import Source
@@ -85,15 +86,7 @@ def train(
     place = Device(device, precision)
     if place.writes:
         print_notes(bound.notes())
-    with ExitStack() as stack:
-        advance = stack.enter_context(progress("Training", "steps"))
-        tell = stack.enter_context(board(run)) if tensorboard and place.writes else None
-
-        def report(step: int, found: dict[str, float]) -> None:
-            advance(step, config.train.steps)
-            if tell is not None:
-                tell(step, found)
-
+    with _reported(config.train.steps, run if tensorboard and place.writes else None) as report:
         metrics = run_training(bound, run, device=place, resume=resume, report=report)
     if not place.writes:
         return
@@ -111,6 +104,24 @@ def train(
     for name, value in metrics.items():
         console.print(f"{name:28}{value:.5g}", markup=False)
     console.print(f"Trained {config.train.steps} steps: {run}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _reported(steps: int, board_in: Path | None) -> Iterator["Report"]:
+    """Give what shows the progress of a training, and tells TensorBoard if a folder is given."""
+    from stereo.board import board
+    from stereo.cli.console import progress
+
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress("Training", "steps"))
+        tell = None if board_in is None else stack.enter_context(board(board_in))
+
+        def report(step: int, found: dict[str, float]) -> None:
+            advance(step, steps)
+            if tell is not None:
+                tell(step, found)
+
+        yield report
 
 
 def _twin(config: Any, run: Path) -> "StereoConfig":
