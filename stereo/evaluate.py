@@ -105,9 +105,10 @@ def evaluate_run(
 
     Raises:
         StereoError: a run of another task, data that are not there, or pictures of a task that
-            draws none.
+            draws none; the runs are looked at before anything is evaluated.
     """
     began = time.perf_counter()
+    _check(run, source, beside, pictures=pictures is not None)
     found = evaluated(run, source, asked, report(str(run)))
     evaluation, tables = found.evaluation, found.evaluation.tables
     drawn = [] if pictures is None else draw_worst(found, pictures, worst)
@@ -160,17 +161,8 @@ def evaluated(run: Path, source: Source, asked: Asked, progress: Progress) -> Ev
 
 
 def draw_worst(found: Evaluated, folder: Path, count: int) -> list[Path]:
-    """Write pictures of the samples with the largest errors, the worst first in order of names.
-
-    Raises:
-        StereoError: the task draws no pictures.
-    """
+    """Write pictures of the samples with the largest errors, the worst first in order of names."""
     places = found.evaluation.worst[:count]
-    if not places:
-        raise StereoError(
-            f"The task {found.task.config.task} draws no pictures of its samples; leave out "
-            "--pictures."
-        )
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     drawn = found.task.draw(found.network, found.evaluation.part, places)
@@ -178,6 +170,22 @@ def draw_worst(found: Evaluated, folder: Path, count: int) -> list[Path]:
         written.append(folder / f"worst_{number:02d}_{name}.png")
         write_png(written[-1], picture)
     return written
+
+
+def _check(run: Path, source: Source, beside: Sequence[Path], *, pictures: bool) -> None:
+    """Refuse what would fail after the first network has been evaluated."""
+    config = load_run(run, fold=False).config
+    for other in beside:
+        task = load_run(other, fold=False).config.task
+        if task != config.task:
+            raise StereoError(
+                f"{other} holds a network for the task {task}, {run} one for {config.task}; only "
+                "networks for one task can be compared."
+            )
+    if pictures and not bind_task(config, source).draws:
+        raise StereoError(
+            f"The task {config.task} draws no pictures of its samples; leave out --pictures."
+        )
 
 
 def _without_training(found: Evaluated, report: Report) -> list[dict[str, Any]]:

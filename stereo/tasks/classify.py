@@ -41,6 +41,7 @@ class ClassifierTask:
     """
 
     judged = ("top1_percent", True)
+    draws = False
 
     def __init__(self, config: ClassifierConfig, source: Source) -> None:
         self.config = config

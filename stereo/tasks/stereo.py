@@ -47,6 +47,7 @@ class StereoTask:
     data: StereoData = field(init=False, repr=False, compare=False)
 
     judged = ("mae_px", False)
+    draws = True
 
     def __post_init__(self) -> None:
         """Find out what the data are."""

@@ -78,6 +78,10 @@ class Task(Protocol):
         """The metric of an evaluation that counts, and whether more of it is better."""
 
     @property
+    def draws(self) -> bool:
+        """Whether ``draw`` gives pictures."""
+
+    @property
     def steps(self) -> int:
         """Time steps of one inference."""
 

@@ -23,11 +23,13 @@ from data.dsec.splits import TES_VALIDATION
 from data.mvsec import Split, write_mvsec
 from data.simulator import suite as suites
 from data.simulator.suite import Suite, make_suite
-from stereo.checkpoint import load_state, save_state
+from stereo.checkpoint import load_state, save_network, save_state
 from stereo.classical import MATCHERS
+from stereo.classifier import SpikingClassifier
 from stereo.cli.eval import sequence_table
 from stereo.config import load_genotype
 from stereo.errors import StereoError
+from stereo.image_presets import IMAGE_PRESETS
 from stereo.presets import PRESETS
 from stereo.tasks.divide import divide
 from stereo.tasks.roots import KINDS, find_root
@@ -537,6 +539,12 @@ def test_methods_are_compared_on_the_same_samples(suite, tiny_run, tmp_path):
     for words in ("by distance", "semi-global matching", "analog mJ", "Worst frames:"):
         assert words in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 100
+
+
+def test_only_networks_for_one_task_are_compared(suite, tiny_run, tmp_path):
+    save_network(tmp_path, SpikingClassifier(IMAGE_PRESETS["tiny_images"]()), {})
+    refused = call("eval", "--run", tiny_run, "--data", suite, "--beside", tmp_path)
+    check_refusal(refused, "for the task imagenet, .* one for stereo; only networks for one")
 
 
 def test_dropped_events_are_counted_at_the_start(tmp_path):
