@@ -108,13 +108,12 @@ def evaluate_run(
             draws none; the runs are looked at before anything is evaluated.
     """
     began = time.perf_counter()
-    _check(run, source, beside, pictures=pictures is not None)
+    _check(run, source, beside, pictures)
     found = evaluated(run, source, asked, report(str(run)))
     evaluation, tables = found.evaluation, found.evaluation.tables
     drawn = [] if pictures is None else draw_worst(found, pictures, worst)
-    rows = [_row(found, "network")] if beside or baselines else []
-    rows += [_row(evaluated(other, source, asked, report(str(other))), "network")
-             for other in beside]  # fmt: skip
+    rows = [_row(found)] if beside or baselines else []
+    rows += [_row(evaluated(other, source, asked, report(str(other)))) for other in beside]
     rows += _without_training(found, report) if baselines else []
     return {
         "task": found.task.config.task,
@@ -163,7 +162,6 @@ def evaluated(run: Path, source: Source, asked: Asked, progress: Progress) -> Ev
 def draw_worst(found: Evaluated, folder: Path, count: int) -> list[Path]:
     """Write pictures of the samples with the largest errors, the worst first in order of names."""
     places = found.evaluation.worst[:count]
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     drawn = found.task.draw(found.network, found.evaluation.part, places)
     for number, (name, picture) in enumerate(drawn, start=1):
@@ -172,8 +170,8 @@ def draw_worst(found: Evaluated, folder: Path, count: int) -> list[Path]:
     return written
 
 
-def _check(run: Path, source: Source, beside: Sequence[Path], *, pictures: bool) -> None:
-    """Refuse what would fail after the first network has been evaluated."""
+def _check(run: Path, source: Source, beside: Sequence[Path], pictures: Path | None) -> None:
+    """Refuse what would fail after the first network has been evaluated; make the folder."""
     config = load_run(run, fold=False).config
     for other in beside:
         task = load_run(other, fold=False).config.task
@@ -182,10 +180,19 @@ def _check(run: Path, source: Source, beside: Sequence[Path], *, pictures: bool)
                 f"{other} holds a network for the task {task}, {run} one for {config.task}; only "
                 "networks for one task can be compared."
             )
-    if pictures and not bind_task(config, source).draws:
+    if pictures is None:
+        return
+    if not bind_task(config, source).draws:
         raise StereoError(
             f"The task {config.task} draws no pictures of its samples; leave out --pictures."
         )
+    try:
+        pictures.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StereoError(
+            f"Pictures cannot be written to {pictures} ({error.strerror or error}). Give a folder "
+            "that you may write to with --pictures."
+        ) from error
 
 
 def _without_training(found: Evaluated, report: Report) -> list[dict[str, Any]]:
@@ -205,11 +212,11 @@ def _without_training(found: Evaluated, report: Report) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(found: Evaluated, kind: str) -> dict[str, Any]:
+def _row(found: Evaluated) -> dict[str, Any]:
     """Return one line of the comparison."""
     return {
         "name": found.run.name,
-        "kind": kind,
+        "kind": "network",
         "run": str(found.run.absolute()),
         "metrics": found.metrics,
         "analog_twin_mj": found.energy["analog_twin"]["total_mj"],

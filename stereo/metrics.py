@@ -21,6 +21,7 @@ LEVELS_PER_PX = 256
 """Resolution of the histogram behind the constant baseline: that of the ground-truth PNGs."""
 
 _DEPTH_GUARD_PX = 1e-7
+"""Added to disparities before they divide, as in the published code of DDES."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,9 +129,7 @@ class AccuracyMeter:
         self, found: Float64[np.ndarray, " N"], true: Float64[np.ndarray, " N"]
     ) -> float:
         """Return the mean absolute depth error, 0 (unused) without a calibration."""
-        fb = 0.0 if self._fb is None else self._fb
-        depths = fb / (found + _DEPTH_GUARD_PX), fb / (true + _DEPTH_GUARD_PX)
-        return float(np.abs(depths[0] - depths[1]).mean())
+        return 0.0 if self._fb is None else float(depth_errors_m(found, true, self._fb).mean())
 
     def _count_truth(self, true: Float64[np.ndarray, " N"]) -> None:
         """Add one image to the histogram of ground truth, each image with a weight of 1."""
@@ -146,3 +145,19 @@ class AccuracyMeter:
         median = int(np.searchsorted(running, running[-1] / 2))
         distance = np.abs(np.arange(weights.size) - median) / LEVELS_PER_PX
         return median / LEVELS_PER_PX, float((weights * distance).sum() / len(self._errors))
+
+
+def depth_errors_m(
+    found: Float64[np.ndarray, " N"], true: Float64[np.ndarray, " N"], fb: float
+) -> Float64[np.ndarray, " N"]:
+    """Return ``|f b / (d + 1e-7) - f b / (d* + 1e-7)|`` of each pixel, meters.
+
+    Args:
+        found: ``[N]`` estimated disparity, pixels.
+        true: ``[N]`` likewise.
+        fb: focal length times baseline, pixel meters.
+    """
+    errors: Float64[np.ndarray, " N"] = np.abs(
+        fb / (found + _DEPTH_GUARD_PX) - fb / (true + _DEPTH_GUARD_PX)
+    )
+    return errors

@@ -1,5 +1,6 @@
 """``stereo eval``: how good a trained network is, how large, and what it costs."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,8 @@ from stereo.cli.train import Cache, Data, DeviceName, Precision, Workers
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from stereo.cli.console import Advance
 
 SHOWN_CLASSES = 20
 """With more classes than these, only the worst are listed."""
@@ -96,10 +99,15 @@ def evaluate(
         task=task, part=protocol, samples=samples, device=Device(device, precision),
         technology=technology,
     )  # fmt: skip
-    with progress("Evaluating", "samples") as advance:
+    with ExitStack() as shown:
+
+        def report(name: str) -> "Advance":
+            shown.close()  # each has a rate of its own
+            return shown.enter_context(progress(f"Evaluating {Path(name).name}", "samples"))
+
         document = evaluate_run(
             run, source, asked, beside=beside or (), baselines=baselines, pictures=pictures,
-            worst=worst, report=lambda _name: advance,
+            worst=worst, report=report,
         )  # fmt: skip
     if as_json:
         print_json(document)
@@ -187,14 +195,14 @@ def beside_table(rows: list[dict[str, Any]]) -> "Table":
     table.add_column("analog mJ", justify="right")
     for row in rows:
         values = [row["metrics"].get(key) for key in shown] + [row.get("analog_twin_mj")]
-        table.add_row(escape(row["name"]), *(_number(value) for value in values))
+        table.add_row(escape(row["name"]), *(_number(value, 3) for value in values))
     return table
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | None, digits: int = 4) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
 
 
 def class_rows(

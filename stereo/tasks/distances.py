@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64
 
+from stereo.metrics import depth_errors_m
+
 EDGES_M = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, float("inf"))
 """Limits of the ranges, meters; the lower one belongs to a range. MVSEC's rooms lie in three of
 them, DSEC's streets in five."""
-
-GUARD_PX = 1e-7
-"""Added to disparities before they divide, as in the published code of DDES."""
 
 Row = dict[str, float | int | None]
 
@@ -36,7 +35,7 @@ class Distances:
         true_m = fb / truth
         place = np.searchsorted(EDGES_M, true_m, side="right") - 1
         error_px = np.abs(estimate - truth)
-        error_m = np.abs(fb / (estimate + GUARD_PX) - fb / (truth + GUARD_PX))
+        error_m = depth_errors_m(estimate, truth, fb)
         measures = (np.ones_like(true_m), error_px, error_px > 1, error_m, error_m / true_m)
         for row, values in enumerate(measures):
             self._sums[row] += np.bincount(place, weights=values, minlength=len(EDGES_M) - 1)

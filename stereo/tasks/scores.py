@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from stereo.metrics import Accuracy, AccuracyMeter
-from stereo.tasks.distances import GUARD_PX, Distances
+from stereo.metrics import Accuracy, AccuracyMeter, depth_errors_m
+from stereo.tasks.distances import Distances
 from stereo.tasks.stereo_data import Origin
 from stereo.tasks.task import Metrics
 
@@ -86,8 +86,8 @@ class Scores:
         known = truth > 0
         if sequence.fb is not None and known.any():
             found, true = (d[known].astype(np.float64) for d in (estimate, truth))
-            depths = (sequence.fb / (d + GUARD_PX) for d in (found, true))
-            sequence.medians_m.append(float(np.median(np.abs(next(depths) - next(depths)))))
+            off = depth_errors_m(found, true, sequence.fb)
+            sequence.medians_m.append(float(np.median(off)))
             self._distances.add(found, true, sequence.fb)
 
     def metrics(self) -> Metrics | None:

@@ -497,7 +497,7 @@ def test_a_network_is_trained_and_evaluated_on_recordings(suite, tmp_path):
     console = Console(width=100)
     with console.capture() as shown:
         console.print(sequence_table(found["per_sequence"]))
-    assert f"{found['per_sequence']['boxes_clean_00']['mae_px']:.3g}" in shown.get()
+    assert f"{found['per_sequence']['boxes_clean_00']['mae_px']:.4g}" in shown.get()
     drawn = sorted(path.name for path in (tmp_path / "run" / "pictures").iterdir())
     assert [name.rpartition("_step_")[2] for name in drawn] == ["0000002.png"] * 4
     state = load_state(tmp_path / "run")
@@ -545,6 +545,12 @@ def test_only_networks_for_one_task_are_compared(suite, tiny_run, tmp_path):
     save_network(tmp_path, SpikingClassifier(IMAGE_PRESETS["tiny_images"]()), {})
     refused = call("eval", "--run", tiny_run, "--data", suite, "--beside", tmp_path)
     check_refusal(refused, "for the task imagenet, .* one for stereo; only networks for one")
+
+
+def test_pictures_need_a_folder(suite, tiny_run, tmp_path):
+    (tmp_path / "file").touch()
+    refused = call("eval", "--run", tiny_run, "--data", suite, "--pictures", tmp_path / "file")
+    check_refusal(refused, "Pictures cannot be written to .*file .File exists")
 
 
 def test_dropped_events_are_counted_at_the_start(tmp_path):
