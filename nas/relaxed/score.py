@@ -26,7 +26,8 @@ from nas.temporal import searched_neurons
 def compared(model: nn.Module, run: Callable[[], Tensor], draws: int) -> Tensor:
     """Return the mean loss of networks drawn from the beliefs, with its gradient to these.
 
-    Neurons that are searched get their gradient by going back through the losses, as always.
+    Neurons that are searched get their gradient by going back through the last of the losses, as
+    the draws are alike and going back costs more than all of their forward passes.
 
     Args:
         model: relaxed network whose parts were made with ``sampled``, in training mode.
@@ -40,17 +41,16 @@ def compared(model: nn.Module, run: Callable[[], Tensor], draws: int) -> Tensor:
         raise ValueError(f"A network is compared with others: draw at least 2, got {draws}.")
     through = torch.is_grad_enabled() and bool(searched_neurons(model))
     losses, logs = [], []
-    for _ in range(draws):
+    for number in range(draws):
         with torch.no_grad():
             decide(model)
         logs.append(drawn_log_probability(model))
-        with torch.set_grad_enabled(through):
+        with torch.set_grad_enabled(through and number == draws - 1):
             losses.append(run())
-    loss, log = torch.stack(losses), torch.stack(logs)
-    seen = loss.detach().to(log.dtype)
-    advantage = (seen - seen.mean()) * (draws / (draws - 1))  # to the mean of the others
+    last, seen, log = losses[-1], torch.stack(losses).detach(), torch.stack(logs)
+    advantage = (seen - seen.mean()).to(log.dtype) * (draws / (draws - 1))  # to the others' mean
     slope = (advantage * log).mean()
-    return loss.mean() + (slope - slope.detach()).to(loss.dtype)
+    return seen.mean() + (last - last.detach()) + (slope - slope.detach()).to(seen.dtype)
 
 
 def drawn_log_probability(model: nn.Module) -> Tensor:

@@ -98,27 +98,26 @@ EXPERIMENTS = {
     "stereo": Experiment(
         task="stereo", search="stereo_cpu", budget=4.0, part="test", metric=("mae_px", False),
         config={"train.crop_height": "96", "train.crop_width": "144"},
-        training={"train.steps": "600", "train.warmup": "60", "train.checkpoint_every": "100"},
+        training={"train.steps": "400", "train.warmup": "40", "train.checkpoint_every": "100"},
         searching={
-            "search.steps": "450", "search.warmup": "150", "trials.steps": "100",
+            "relaxed.neurons": json.dumps(SPIKING), "relaxed.finalists": "24",
+            "search.steps": "320", "search.warmup": "120", "trials.steps": "100",
             "trials.batches": "24", "trials.population": "6",
         },
         published=("spikedhs", ("network.feature_channels", "network.matching_channels")),
-        samples=60, priced=1,
+        samples=48, priced=1,
     ),
 }  # fmt: skip
 
 ABLATION = {
-    "spatial": ({"relaxed.analog": "no"}, {}),
+    "spatial": ({"relaxed.analog": "no", "relaxed.neurons": json.dumps(["lif"])}, {}),
     "temporal": ({"relaxed.analog": "no", "relaxed.neurons": json.dumps(SPIKING)}, {}),
-    "dgs": (
-        {"relaxed.analog": "no", "relaxed.neurons": json.dumps(SPIKING)}, {"train.dgs": "true"}
-    ),
-    "hybrid": ({"relaxed.neurons": json.dumps(SPIKING)}, {"train.dgs": "true"}),
+    "dgs": ({}, {"train.dgs": "true"}),
+    "hybrid": ({}, {"train.dgs": "true"}),
 }  # fmt: skip
 """Changes of the search and of the training, by arm."""
 
-SAME_SEARCH = {"dgs": "temporal"}
+SAME_SEARCH = {"dgs": "temporal", "hybrid": "searched"}
 """Arms that only train differently what another arm found."""
 
 

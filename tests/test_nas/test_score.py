@@ -19,6 +19,7 @@ from nas.relaxed.beliefs import (
 )
 from nas.relaxed.score import compared, drawn_log_probability
 from nas.space import PartSpace
+from nas.temporal import SearchedNeuron
 
 SPACE = PartSpace(
     dimension=2, layers=2, candidates=("skip", "conv3"), nodes=1, edges=1, levels=2, analog=True
@@ -147,6 +148,27 @@ def test_losses_that_are_all_the_same_move_nothing():
     value = compared(model, lambda: torch.tensor(3.0), 3)
     assert float(value.detach()) == 3.0
     assert float(gradients(value, model.part).abs().max()) == 0.0
+
+
+def test_searched_neurons_learn_from_the_last_draw_alone():
+    """Its gradient is that of one draw, as good as any; the value is the mean of all."""
+    model = Drawn(1)
+    model.neuron = SearchedNeuron()
+    with torch.no_grad():
+        model.neuron.logits[0] = 2.0
+    slopes, through = [], []
+
+    def run():
+        slopes.append(float(linear(1)(model.part.decided).detach()))
+        through.append(torch.is_grad_enabled())
+        return slopes[-1] * model.neuron.logits[0]
+
+    value = compared(model, run, 4)
+    value.backward()
+    assert through == [False, False, False, True]
+    assert len(set(slopes)) > 1
+    assert float(value.detach()) == pytest.approx(2.0 * sum(slopes) / 4, rel=1e-5)
+    assert float(model.neuron.logits.grad[0]) == pytest.approx(slopes[-1])
 
 
 def test_the_log_probability_is_that_of_what_is_decided():
