@@ -59,9 +59,6 @@ def search_by_gradient(
     torch.manual_seed(setting.search.seed)
     relaxed = Relaxed(task, setting.relaxed, unit, device)
     state = load_state(run)
-    if state is None:  # otherwise the counts come with it
-        stage("counting synapses", 0, 1)
-        relaxed.expected.measure()
     halves = Halves(
         lambda step: task.halves(step, rank=device.rank, ranks=device.ranks),
         keep=2 * setting.search.accumulate,
@@ -80,7 +77,7 @@ def search_by_gradient(
             loss=relaxed.loss,
             architecture=relaxed.parameters,
             cost=relaxed.expected.now,
-            measure=relaxed.expected.measure,
+            measure=relaxed.refresh,
             entropy=relaxed.entropy,
             budget=budget,
             anneal=relaxed.anneal,
@@ -95,6 +92,8 @@ def search_by_gradient(
     except (FloatingPointError, ValueError, KeyError) as error:
         raise StereoError(f"The search in {run} cannot go on: {error}") from error
     limit, slack = (None, 0.1) if budget is None else (budget.limit, budget.slack)
+    stage("counting synapses", 0, 1)
+    relaxed.refresh()
     stage("decoding", 0, 1)
     decoded, wanted = relaxed.decode(limit, slack), setting.relaxed.finalists
     if wanted:

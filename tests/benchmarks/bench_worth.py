@@ -100,9 +100,9 @@ EXPERIMENTS = {
         config={"train.crop_height": "96", "train.crop_width": "144"},
         training={"train.steps": "400", "train.warmup": "40", "train.checkpoint_every": "100"},
         searching={
-            "relaxed.neurons": json.dumps(SPIKING), "relaxed.finalists": "24",
-            "search.steps": "320", "search.warmup": "120", "trials.steps": "100",
-            "trials.batches": "24", "trials.population": "6",
+            "relaxed.neurons": json.dumps(SPIKING), "relaxed.finalists": "16",
+            "search.steps": "360", "search.warmup": "100", "search.measure_every": "40",
+            "trials.steps": "100", "trials.batches": "24", "trials.population": "6",
         },
         published=("spikedhs", ("network.feature_channels", "network.matching_channels")),
         samples=48, priced=1,
