@@ -37,6 +37,7 @@ class Gates:
         modules = list(model.modules())
         self._parts = [module for module in modules if isinstance(module, PartArchitecture)]
         self._fans = [module for module in modules if isinstance(module, Fan)]
+        self._readouts = [module for module in modules if isinstance(module, Readout)]
         self._showing = [module for module in modules if isinstance(module, kinds)]
         self._behind = [model.get_submodule(name) for name in getattr(model, "behind", ())]
 
@@ -67,8 +68,12 @@ class Gates:
                 vars(module)[attribute] = value  # past nn.Module's own checks, which take time
             for fan in self._fans:
                 fan.together = False
+            for readout in self._readouts:
+                readout.counting = True
             yield
         finally:
+            for readout in self._readouts:
+                readout.counting = False
             for fan in self._fans:
                 fan.together = True
             for module, attribute, _ in marks:
@@ -102,18 +107,6 @@ def _mark_path(path: RelaxedPath, marks: Marks) -> None:
     for cell in path.cells.values():
         assert isinstance(cell, RelaxedCell)
         _mark_cell(cell, choices, marks)
-    sources = ["", "stem", "stem", *(f"layer{n}" for n in range(path.space.layers))]
-    for name, readout in path.readouts.items():
-        stage, _, which = name.partition("_")
-        # The first stage reads what comes in, and an end whatever the last layer made.
-        number = {"stem": 0, "end": len(sources) - 1}.get(stage)
-        if number is None:
-            number = int(stage.removeprefix("layer")) + 1 + CELL_INPUTS.index(which)
-        source = choices.spiking.get(sources[number])
-        if source is not None:
-            assert isinstance(readout, Readout)
-            readout.look(choices.once[stage])
-            marks.append((readout, "spiking", source))
 
 
 def _mark_cell(cell: RelaxedCell, choices: Choices, marks: Marks) -> None:

@@ -51,22 +51,9 @@ class Readout(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mixed = False
-        self.firing_rate = 0.0
-
-    @property
-    def emits_spikes(self) -> bool:
-        """Whether its output counts as spikes although it is a mixture of them and their mean.
-
-        Where nothing is mixed, what comes in goes out, or its mean, and that is known without.
-        """
-        return self.mixed and hasattr(self, "spiking")
-
-    def look(self, once: Tensor) -> float:
-        """Return the weight of the mean as a number, and note whether it makes a mixture."""
-        share = float(once.detach())
-        self.mixed = 0.0 < share < 1.0
-        return share
+        self.counting = False
+        """Whether energy is being counted: a mixture of spikes and their mean would be no spikes,
+        so steps pass as they are."""
 
     def forward(self, x: Tensor, once: Tensor) -> Tensor:
         """Return ``x`` ``[T, B, ...]``, its mean at every step, or a mixture.
@@ -75,11 +62,10 @@ class Readout(nn.Module):
             x: of all time steps.
             once: weight of the mean, 0-dim.
         """
-        share = self.look(once)
+        share = float(once.detach())
         if share == 0.0:
             return x
         mean = x.mean(0, keepdim=True).expand_as(x)
         if share == 1.0:
             return mean
-        self.firing_rate = float(x.detach().clamp(0.0, 1.0).mean()) if x.numel() else 0.0
-        return x + once * (mean - x)
+        return x if self.counting else x + once * (mean - x)

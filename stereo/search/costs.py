@@ -1,11 +1,4 @@
-"""What a network costs in the unit of a budget: built, or expected while it is searched.
-
-The expected energy takes every layer's activity from the whole relaxed network. Where a drawn
-network is sparse from its first layers on, or dies, all that follows them is cheaper than that says
-(seen: 6.4 mJ expected, 0.3 mJ measured), so a budget would push on when it is long met. Therefore
-the expectation is multiplied by what drawn networks cost as measured, over what was expected of
-them.
-"""
+"""What a network costs in the unit of a budget: built, or expected while it is searched."""
 
 from collections.abc import Mapping, Sequence
 
@@ -51,7 +44,6 @@ class ExpectedCost:
         self, network: nn.Module, example: Sequence[Tensor], unit: str, technology: str
     ) -> None:
         self.network, self.example, self.unit = network, tuple(example), unit
-        self.ratio, self.corrections = 1.0, 0
         # The inputs are always the same, so older counts say nothing but how it fired before.
         self.counts = ExpectedEnergy(technology, momentum=0.0)
         self._gates = Gates(network)
@@ -68,12 +60,6 @@ class ExpectedCost:
         finally:
             self.network.train(mode)
 
-    def correct(self, ratio: float) -> None:
-        """Believe half, on a logarithmic scale, that costs are ``ratio`` times what is expected."""
-        self.corrections += 1
-        if ratio > 0:
-            self.ratio *= ratio**0.5
-
     def now(self) -> Tensor:
         """Return the expected cost at the present beliefs, with gradients to them."""
         if self.unit == "Mparam":
@@ -81,7 +67,7 @@ class ExpectedCost:
                 return expected_parameters(self.network) * 1e-6
         if self.unit == "GMAC":
             return self.counts.expected_dense(self.network, self._shown()) * 1e-9
-        return self.ratio * self.counts.expected_mj(self.network, self._shown())
+        return self.counts.expected_mj(self.network, self._shown())
 
     def _shown(self) -> Shown:
         """Return all probabilities; where they stand is looked up once, as it never changes."""
@@ -98,12 +84,9 @@ class ExpectedCost:
         return Shown(self._first.names, self._first.numbers, stacked)
 
     def state_dict(self) -> Mapping[str, object]:
-        """Return the running counts, and how they are corrected."""
-        own = {"ratio": self.ratio, "corrections": self.corrections}
-        return {**self.counts.state_dict(), **own}
+        """Return the running counts."""
+        return self.counts.state_dict()
 
     def load_state_dict(self, state: Mapping[str, object], /) -> None:
-        """Go on from there."""
+        """Go on from running counts."""
         self.counts.load_state_dict(state)
-        self.ratio = float(state["ratio"])  # type: ignore[arg-type]
-        self.corrections = int(state["corrections"])  # type: ignore[call-overload]

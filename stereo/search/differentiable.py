@@ -77,7 +77,7 @@ def search_by_gradient(
             loss=relaxed.loss,
             architecture=relaxed.parameters,
             cost=relaxed.expected.now,
-            measure=relaxed.refresh,
+            measure=relaxed.expected.measure,
             entropy=relaxed.entropy,
             budget=budget,
             anneal=relaxed.anneal,
@@ -93,7 +93,7 @@ def search_by_gradient(
         raise StereoError(f"The search in {run} cannot go on: {error}") from error
     limit, slack = (None, 0.1) if budget is None else (budget.limit, budget.slack)
     stage("counting synapses", 0, 1)
-    relaxed.refresh()
+    relaxed.expected.measure()
     stage("decoding", 0, 1)
     decoded, wanted = relaxed.decode(limit, slack), setting.relaxed.finalists
     if wanted:

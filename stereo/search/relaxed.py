@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from nas.decode import beliefs_of, decode, decode_within
-from nas.finalists import drawn_within
 from nas.genotype import Genotype
 from nas.relaxed.architecture import PartArchitecture, architectures, decide
 from nas.relaxed.beliefs import PartBeliefs, entropy
@@ -29,12 +28,6 @@ from stereo.tasks.task import Batch, Task
 
 CALIBRATION = 20
 """Batches from which the norms of a decoded network learn their statistics."""
-
-CHECKED = 4
-"""Networks drawn, and batches that calibrate each, to compare measured with expected energies."""
-
-COUNTED = 3
-"""Every so many corrections the relaxed network is counted anew, which takes the longest."""
 
 ROUNDS = 6
 """Times that a genotype is decoded anew, as the measured cost differs from the expected one."""
@@ -157,19 +150,6 @@ class Relaxed:
             found[name] = part.beliefs(dynamics)
         return found
 
-    def refresh(self) -> None:
-        """Correct the expected energy by that of drawn networks, now and then by new counts."""
-        if self.expected.corrections % COUNTED == 0:
-            self.expected.measure()
-        if self.unit != "mJ":
-            return  # synapses and parameters do not depend on activity
-        drawn = drawn_within(
-            self.space, self.beliefs(with_neurons=True), lambda _: 0.0, 0.0, 0.0,
-            wanted=CHECKED, tries=2 * CHECKED, seed=int(torch.randint(2**31, ())),
-        )  # fmt: skip
-        expected = sum(self.cost_of(genotype) for genotype in drawn)
-        self.expected.correct(sum(map(self._measured, drawn)) / max(expected, 1e-12))
-
     def likeliest(self) -> Genotype:
         """Return what would be decoded now, whatever it costs."""
         with torch.no_grad():
@@ -211,7 +191,9 @@ class Relaxed:
             slack: as of ``decode``.
         """
         network = self.inherited(genotype, CALIBRATION)
-        measured = self._cost(network)
+        measured = measured_cost(
+            network, self.expected.example, self.unit, self.setting.technology
+        )  # fmt: skip
         return Decoded(
             genotype=genotype, network=network, expected=self.cost_of(genotype), measured=measured,
             fits=limit is None or (1.0 - slack) * limit <= measured <= limit, looked=1,
@@ -229,12 +211,6 @@ class Relaxed:
         inherit(self.network, network)
         calibrate(network, islice(self._calibration(), batches), self.task)
         return network
-
-    def _measured(self, genotype: Genotype) -> float:
-        return self._cost(self.inherited(genotype, CHECKED))
-
-    def _cost(self, network: nn.Module) -> float:
-        return measured_cost(network, self.expected.example, self.unit, self.setting.technology)
 
     def _calibration(self) -> Iterator[Batch]:
         """Yield the batches from which norms learn; made once, as many networks are calibrated."""

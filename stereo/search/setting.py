@@ -206,7 +206,7 @@ def stereo_cpu() -> SearchSetting:
         search=SearchConfig(
             steps=1200, warmup=300, optimizer="adamw", lr=3e-3, lr_min=3e-4, weight_decay=1e-4,
             clip=1.0, arch_lr=5e-2, arch_betas=(0.9, 0.999), arch_weight_decay=0.0,
-            measure_every=50, checkpoint_every=50,
+            measure_every=100, checkpoint_every=50,
         ),
     )  # fmt: skip
 
@@ -257,7 +257,7 @@ def cifar10_cpu() -> SearchSetting:
         search=SearchConfig(
             steps=550, warmup=200, optimizer="adamw", lr=3e-3, lr_min=3e-4, weight_decay=0.02,
             clip=1.0, arch_lr=5e-2, arch_betas=(0.9, 0.999), arch_weight_decay=0.0,
-            measure_every=50, checkpoint_every=50,
+            measure_every=100, checkpoint_every=50,
         ),
         trials=TrialSetting(steps=400, batches=20),
     )  # fmt: skip

@@ -101,7 +101,7 @@ EXPERIMENTS = {
         training={"train.steps": "400", "train.warmup": "40", "train.checkpoint_every": "100"},
         searching={
             "relaxed.neurons": json.dumps(SPIKING), "relaxed.finalists": "16",
-            "search.steps": "360", "search.warmup": "100", "search.measure_every": "40",
+            "search.steps": "360", "search.warmup": "100", "search.measure_every": "130",
             "trials.steps": "100", "trials.batches": "24", "trials.population": "6",
         },
         published=("spikedhs", ("network.feature_channels", "network.matching_channels")),

@@ -256,35 +256,6 @@ def test_only_mixtures_are_annealed(draws, task):
     assert pushed == ({"neurons"} if draws else {"edges", "ops", "path", "spiking", "neurons"})
 
 
-def test_expected_energy_follows_what_drawn_networks_cost(task, monkeypatch):
-    """Half of what is missing is believed at a time, and a state goes on from there."""
-    torch.manual_seed(0)
-    relaxed = Relaxed(task, SEARCHES["tiny_images"]().relaxed, "mJ", Device("cpu"))
-    monkeypatch.setattr(
-        relaxed, "_cost", lambda _: pytest.fail("synapses are counted, never corrected")
-    )
-    relaxed.unit = "GMAC"
-    relaxed.refresh()
-    relaxed.unit, counted = "mJ", []
-    genotype = relaxed.likeliest()
-    before = relaxed.cost_of(genotype)
-    monkeypatch.setattr(relaxed, "_measured", lambda g: 3.0 * relaxed.cost_of(g))
-    monkeypatch.setattr(relaxed.expected, "measure", lambda: counted.append(1))
-    relaxed.expected.corrections = 1
-    relaxed.refresh()
-    assert relaxed.expected.ratio == pytest.approx(3.0**0.5)
-    assert relaxed.cost_of(genotype) == pytest.approx(before * 3.0**0.5)
-    monkeypatch.setattr(relaxed, "_measured", lambda _: 0.0)  # dead: of no use as a factor
-    relaxed.refresh()
-    assert relaxed.expected.ratio == pytest.approx(3.0**0.5)
-    assert not counted
-    relaxed.refresh()
-    assert counted == [1]
-    other = Relaxed(task, SEARCHES["tiny_images"]().relaxed, "mJ", Device("cpu"))
-    other.expected.load_state_dict(relaxed.expected.state_dict())
-    assert (other.expected.ratio, other.expected.corrections) == (relaxed.expected.ratio, 4)
-
-
 def test_the_best_of_the_finalists_is_taken(task, tmp_path, monkeypatch):
     """Whatever their losses are: those within the budget are compared, and the lowest wins."""
     setting = find_search("imagenet", "tiny_images").override({"relaxed.finalists": "6"})

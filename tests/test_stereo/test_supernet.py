@@ -132,6 +132,32 @@ def test_a_classifier_at_a_vertex_is_the_decoded_one(pool, frames, stages):
     assert found.item() == pytest.approx(total, rel=1e-6 if exact else 5e-3)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_open_does_not_make_spikes_analog(seed):
+    """A chance, however small, that a stage sees the mean over time makes no events analog."""
+    torch.manual_seed(seed)
+    relaxed = RelaxedStereo(PRESETS["tiny"](), TINY)
+    drawn = {name: PartArchitecture(part) for name, part in TINY.parts.items()}
+    for parameter in (p for part in drawn.values() for p in part.parameters()):
+        parameter.data.normal_()
+    genotype = decode(TINY, {name: part.beliefs() for name, part in drawn.items()}, {})
+    inputs = events(seed)
+    for _ in range(3):  # so that norms know their statistics, and something fires
+        decide(relaxed.train())
+        relaxed(*inputs)
+    expected = ExpectedEnergy()
+    with gated(relaxed.eval()):
+        expected.measure(relaxed, *inputs)
+    rows = {row["path"]: row for row in expected.state_dict()["layers"]}
+    first, volume = rows["features.stem.0.edges.0.0"], rows["matching.stem.edges.0.0"]
+    assert first["analog"] == volume["analog"] == 0
+    built = HybridStereo(PRESETS["tiny"](), genotype).eval()
+    layers = {layer.name: layer for layer in profile(built, *inputs).layers}
+    seen = layers["features.stem.0.edges.0.0"]
+    assert (first["ac"], first["dense"]) == (seen.ac, seen.dense)
+    assert 0 < volume["ac"] < volume["dense"]
+
+
 def test_expected_energy_has_a_gradient_to_every_decision():
     torch.manual_seed(0)
     relaxed = RelaxedStereo(PRESETS["tiny"](), TINY)
