@@ -1,0 +1,266 @@
+"""A decoded network part laid out as work on lists of spikes.
+
+``Layout`` follows ``nas.cell``: the same nodes, cells and paths, with a ``Signal`` in place of a
+tensor. What it lays out is done step by step, in order, by ``run``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from nas.cell import Cell, CellPath, Fire
+from nas.dims import ConvNorm, level_size
+from nas.fused.group_kernels import I64
+from nas.fused.threads import share
+from nas.neurons.modules import Neuron
+from nas.ops import NoCurrent, Separable
+from nas.sparse import list_kernels as lists
+from nas.sparse.edges import currents, same, taps, tiles
+from nas.sparse.nodes import Work, fire, sum_currents
+from nas.sparse.tables import Arrays, Size, SpikeMap, Store
+
+
+class NotSpikingError(ValueError):
+    """A node or an operation that does not work on spikes alone."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Maps of one size whose channels stand side by side."""
+
+    parts: tuple[SpikeMap, ...]
+
+    @property
+    def size(self) -> Size:
+        """Planes, rows and columns."""
+        return self.parts[0].size
+
+    @property
+    def channels(self) -> int:
+        """Of all parts."""
+        return sum(part.channels for part in self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """What an operation does to spikes: a convolution with these weights, or nothing but pass.
+
+    Attributes:
+        weight: ``[C_out, C_in, ...]``; None passes spikes on.
+        bias: ``[C_out]``.
+        dilation: from one tap to the next.
+        stride: 1, or the size of the kernel.
+    """
+
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    dilation: int = 1
+    stride: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ListWork:
+    """A resize of a map.
+
+    Attributes:
+        kernel: called with table, arrays and tickets.
+        table: as in ``list_kernels``.
+        values: entries that there is room for.
+    """
+
+    kernel: Callable[[I64, Arrays, I64], None]
+    table: I64
+    values: int
+
+    def run(self, arrays: Arrays) -> None:
+        """Write the lists of the present step."""
+        share(lambda tickets: self.kernel(self.table, arrays, tickets), self.values)
+
+
+class Layout:
+    """The work of a network in the order in which it is done.
+
+    Attributes:
+        store: where everything lies.
+        work: of one time step.
+        states: first and last numbers of what must be zero for neurons at rest.
+    """
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.work: list[Work] = []
+        self.states: list[tuple[int, int]] = []
+
+    def fire(self, module: Fire, *inputs: Signal) -> Signal:
+        """Lay out ``Fire.forward``.
+
+        Raises:
+            NotSpikingError: an analog node, or an operation without a counterpart on lists.
+        """
+        if not isinstance(module.neuron, Neuron) or not module.neuron.emits_spikes:
+            raise NotSpikingError(f"{type(module.neuron).__name__} does not fire.")
+        ops = [linear(edge) for edge in module.edges]
+        first = ops[0]
+        size = inputs[0].size if first is None else _size_after(inputs[0].size, first)
+        edges: list[I64] = []
+        flow: Tensor | None = None
+        channels = 0
+        for op, signal in zip(ops, inputs, strict=True):
+            if op is None:
+                continue
+            channels = signal.channels if op.weight is None else op.weight.shape[0]
+            if _size_after(signal.size, op) == size:
+                edges += self._edges(op, signal)
+                flow = _sum(flow, op.bias)
+            else:
+                work, found = sum_currents(
+                    self.store, signal.size, channels, self._edges(op, signal), op.bias
+                )
+                self.work.append(work)
+                edges.append(currents(self.store, found, size))
+        if not channels:  # no edge carries anything
+            channels = next(e.outputs for e in module.edges if isinstance(e, NoCurrent))
+        laid = fire(self.store, size, channels, edges, flow, module.neuron)
+        self.work.append(laid.work)
+        self.states.append(laid.state)
+        return Signal((laid.spikes,))
+
+    def cell(self, module: Cell, before: Signal, previous: Signal, size: Size) -> Signal:
+        """Lay out ``Cell.forward``."""
+        values = {"before": self.resize(before, size), "previous": self.resize(previous, size)}
+        for index, (node, sources) in enumerate(zip(module.nodes, module.sources, strict=True)):
+            assert isinstance(node, Fire)
+            values[f"node{index}"] = self.fire(node, *(values[source] for source in sources))
+        return Signal(tuple(part for name in module.outputs for part in values[name].parts))
+
+    def path(self, module: CellPath, x: Signal) -> Signal:
+        """Lay out ``CellPath.forward``; of images the planes are no axis of space."""
+        before = previous = x
+        spatial = 3 - module.dimension
+        for cell, level in zip(module.cells, module.path, strict=True):
+            assert isinstance(cell, Cell)
+            size = (*x.size[:spatial], *level_size(x.size[spatial:], level))
+            before, previous = previous, self.cell(cell, before, previous, size)  # type: ignore[arg-type]
+        return previous
+
+    def resize(self, x: Signal, size: Size) -> Signal:
+        """Lay out ``nas.dims.resize``; planes of images keep their number."""
+        while x.size != size and all(a >= b for a, b in zip(x.size, size, strict=True)):
+            factor = 2 if x.size[0] != size[0] else 1
+            x = self.pool(x, factor, 2)
+        if x.size == size:
+            return x
+        return Signal(tuple(self._repeat(part, size) for part in x.parts))
+
+    def pool(self, x: Signal, factor_z: int, factor: int) -> Signal:
+        """Lay out the maximum over places that fall together; the last ones may be fewer."""
+        planes, rows, columns = x.size
+        size = -(-planes // factor_z), -(-rows // factor), -(-columns // factor)
+        return Signal(tuple(self._pool(part, size, factor_z, factor) for part in x.parts))
+
+    def _edges(self, op: Linear, signal: Signal) -> list[I64]:
+        """Return the edges from each part of a signal."""
+        edges, first = [], 0
+        for part in signal.parts:
+            last = first + part.channels
+            if op.weight is None:
+                edges.append(same(part, first))
+            elif op.stride > 1:
+                edges.append(tiles(self.store, part, op.weight[:, first:last]))
+            else:
+                edges.append(taps(self.store, part, op.weight[:, first:last], op.dilation))
+            first = last
+        return edges
+
+    def _pool(self, source: SpikeMap, size: Size, factor_z: int, factor: int) -> SpikeMap:
+        found = self.store.spikes(size, source.channels)
+        table = _resize_table(source, found)
+        table[lists.FACTOR_Z], table[lists.FACTOR] = factor_z, factor
+        self.work.append(ListWork(kernel=_run_pool, table=table, values=found.lines * found.slot))
+        return found
+
+    def _repeat(self, source: SpikeMap, size: Size) -> SpikeMap:
+        found = self.store.spikes(size, source.channels)
+        table = _resize_table(source, found)
+        table[lists.MAPS] = self.store.keep_maps(source.size, size)
+        self.work.append(ListWork(kernel=_run_repeat, table=table, values=found.lines * found.slot))
+        return found
+
+
+def linear(module: nn.Module) -> Linear | None:
+    """Return what an operation does to spikes; None for nothing.
+
+    Raises:
+        NotSpikingError: an operation without a counterpart on lists.
+    """
+    if isinstance(module, NoCurrent):
+        return None
+    if isinstance(module, nn.Identity):
+        return Linear()
+    if isinstance(module, Separable):
+        return _separable(module)
+    if isinstance(module, ConvNorm):
+        conv, norm = module
+        assert isinstance(conv, nn.Conv2d | nn.Conv3d)
+        if isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d):
+            conv = fuse_conv_bn_eval(conv.eval(), norm.eval())
+        return Linear(conv.weight, conv.bias, conv.dilation[0], conv.stride[0])
+    raise NotSpikingError(f"{type(module).__name__} has no counterpart on lists of spikes.")
+
+
+def _separable(module: Separable) -> Linear:
+    """Return both halves and the norm as one convolution: between them nothing bends."""
+    point, depth, norm = module
+    assert isinstance(point, nn.Conv2d | nn.Conv3d)
+    assert isinstance(depth, nn.Conv2d | nn.Conv3d)
+    assert isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    weight = depth.weight * point.weight  # [C, 1, K ...] by [C, C_in, 1 ...]
+    return Linear(
+        weight * scale.view(-1, *[1] * (weight.ndim - 1)), norm.bias - norm.running_mean * scale
+    )
+
+
+def at_rest(arrays: Arrays, states: Sequence[tuple[int, int]]) -> None:
+    """Let all neurons rest."""
+    for first, last in states:
+        arrays.numbers[first:last] = 0
+
+
+def _size_after(size: Size, op: Linear) -> Size:
+    """Return the size of a map after an operation."""
+    if op.stride == 1:
+        return size
+    assert op.weight is not None
+    planes = size[0] // op.stride if op.weight.ndim == 5 else size[0]
+    return planes, size[1] // op.stride, size[2] // op.stride
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+def _resize_table(source: SpikeMap, found: SpikeMap) -> I64:
+    table = np.zeros(lists.RESIZE_FIELDS, np.int64)
+    table[lists.FROM_PLACES], table[lists.FROM_COUNTS] = source.places, source.counts
+    table[lists.FROM_PLANES], table[lists.FROM_ROWS], table[lists.FROM_COLUMNS] = source.size
+    table[lists.CHANNELS] = source.channels
+    table[lists.TO_PLACES], table[lists.TO_COUNTS] = found.places, found.counts
+    table[lists.TO_PLANES], table[lists.TO_ROWS], table[lists.TO_COLUMNS] = found.size
+    return table
+
+
+def _run_pool(table: I64, arrays: Arrays, tickets: I64) -> None:
+    lists.pool(table, arrays.places, arrays.counts, tickets)
+
+
+def _run_repeat(table: I64, arrays: Arrays, tickets: I64) -> None:
+    lists.repeat(table, arrays.places, arrays.counts, arrays.maps, tickets)

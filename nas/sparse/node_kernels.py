@@ -1,0 +1,242 @@
+"""A node on lists of spikes: currents of its edges, the neuron, and the list of what fires.
+
+All of it row by row: the currents of one output row stay in the first-level cache, the neuron
+follows at once, and no map of currents is ever stored. Rows belong to threads, nothing else does.
+
+Layouts. A map has ``P`` planes (of an image the two cameras), ``R`` rows, ``W`` columns and ``C``
+channels. Its list has a slot of ``W*C`` entries for each of its ``P*R`` rows and how many of them
+are used; an entry is ``x << 16 | c``. Lists of all maps share one array, so do all counts and all
+numbers (weights, constants, states, currents); tables hold where each begins.
+
+The weights of an edge are ``[taps along z][taps along y][C_in][run]``. A run is what one spike adds
+to one row: the taps along x mirrored, ``C`` numbers each, all side by side, filled up with zeros to
+whole vectors; of a dilated kernel each tap is a run of its own.
+"""
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from nas.fused.group_kernels import GROUPS, I64, done, take
+from nas.fused.step_kernels import F32, call
+from nas.sparse.vector_kernels import WIDE, add_narrow, add_wide
+
+U32 = npt.NDArray[np.uint32]
+I32 = npt.NDArray[np.int32]
+U8 = npt.NDArray[np.uint8]
+
+(
+    PLANES, ROWS, COLUMNS, CHANNELS, PAD, BIAS, FIRES, PLACES, COUNTS, CONST, CONST_WIDTH, STATE,
+    CURRENT_OUT, ADDS,
+) = range(14)  # fmt: skip
+"""Of a node: size; columns that runs may leave the row by; offset of the bias; whether it fires;
+offsets of its list, counts, constants, their width, the state; offset of the currents that it
+writes if it does not fire, and whether it adds them to what is there."""
+
+NODE_FIELDS = 14
+
+(
+    KIND, DEPTH, HEIGHT, RUNS, SPACING, DILATION, REACH, WEIGHTS, INPUTS, RUN, FROM_PLACES,
+    FROM_COUNTS, SLOT, FROM_PLANES, FROM_ROWS, FROM_COLUMNS, FROM_CURRENT, MAPS, OFFSET,
+) = range(19)  # fmt: skip
+"""Of an edge: what it is; taps along z and y; runs of a spike in a row, the numbers between two of
+them, rows and planes between two taps, columns that the first run lies to the left; offset of the
+weights, channels of the input, length of a run; offsets of its list and counts, entries of a slot;
+planes, rows and columns of the input; of currents their offset, and the offset of the maps from
+places here to places there; of spikes passed on the first channel that they go to."""
+
+EDGE_FIELDS = 19
+
+TAPS, TILES, SAME, CURRENTS = range(4)
+"""Kinds of edges: a convolution; one whose taps tile the input; spikes as they are; currents."""
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _add_run(to: F32, at: int, values: F32, first: int, length: int) -> None:
+    """Add a run, a multiple of 8 numbers."""
+    place = 0
+    while place + WIDE <= length:
+        add_wide(to, at + place, values, first + place)
+        place += WIDE
+    if place < length:
+        add_narrow(to, at + place, values, first + place)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _add_taps(
+    edge: I64, plane: int, row: int, pad: int, channels: int,
+    places: U32, counts: I32, numbers: F32, current: F32,
+) -> None:  # fmt: skip
+    """Add what the spikes around a row give it."""
+    length, inputs = edge[RUN], edge[INPUTS]
+    stride = edge[RUNS] * length
+    left = (pad - edge[REACH]) * channels
+    for kz in range(edge[DEPTH]):
+        z = plane + (kz - edge[DEPTH] // 2) * edge[DILATION]
+        if z < 0 or z >= edge[FROM_PLANES]:
+            continue
+        for ky in range(edge[HEIGHT]):
+            y = row + (ky - edge[HEIGHT] // 2) * edge[DILATION]
+            if y < 0 or y >= edge[FROM_ROWS]:
+                continue
+            line = z * edge[FROM_ROWS] + y
+            first = edge[FROM_PLACES] + line * edge[SLOT]
+            weights = edge[WEIGHTS] + (kz * edge[HEIGHT] + ky) * inputs * stride
+            for n in range(first, first + counts[edge[FROM_COUNTS] + line]):
+                at = left + np.int64(places[n] >> 16) * channels
+                tap = weights + np.int64(places[n] & 0xFFFF) * stride
+                for k in range(edge[RUNS]):
+                    _add_run(current, at + k * edge[SPACING], numbers, tap + k * length, length)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _add_tiles(
+    edge: I64, plane: int, row: int, columns: int, pad: int, channels: int,
+    places: U32, counts: I32, numbers: F32, current: F32,
+) -> None:  # fmt: skip
+    """Add what the spikes of the tiles of a row give it; each reaches one place."""
+    length, size = edge[RUN], edge[HEIGHT]
+    for kz in range(edge[DEPTH]):
+        z = plane * edge[DEPTH] + kz
+        if z >= edge[FROM_PLANES]:
+            continue
+        for ky in range(size):
+            y = row * size + ky
+            if y >= edge[FROM_ROWS]:
+                continue
+            line = z * edge[FROM_ROWS] + y
+            first = edge[FROM_PLACES] + line * edge[SLOT]
+            weights = edge[WEIGHTS] + (kz * size + ky) * size * edge[INPUTS] * length
+            for n in range(first, first + counts[edge[FROM_COUNTS] + line]):
+                from_x = np.int64(places[n] >> 16)
+                x = from_x // size
+                if x < columns:
+                    tap = (from_x - x * size) * edge[INPUTS] + np.int64(places[n] & 0xFFFF)
+                    at = (pad + x) * channels
+                    _add_run(current, at, numbers, weights + tap * length, length)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _add_same(
+    edge: I64, plane: int, row: int, pad: int, channels: int, places: U32, counts: I32,
+    current: F32,
+) -> None:  # fmt: skip
+    """Add the spikes of the same row as they are."""
+    line = plane * edge[FROM_ROWS] + row
+    first = edge[FROM_PLACES] + line * edge[SLOT]
+    offset = pad * channels + edge[OFFSET]
+    one = np.float32(1.0)
+    for n in range(first, first + counts[edge[FROM_COUNTS] + line]):
+        at = offset + np.int64(places[n] >> 16) * channels + np.int64(places[n] & 0xFFFF)
+        current[at] += one
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _add_currents(
+    edge: I64, plane: int, row: int, node: I64, numbers: F32, maps: I32, current: F32
+) -> None:
+    """Add currents that were computed before, repeated where they are of a coarser map."""
+    channels, columns = node[CHANNELS], node[COLUMNS]
+    to_row = edge[MAPS] + node[PLANES]
+    to_column = to_row + node[ROWS]
+    line = np.int64(maps[edge[MAPS] + plane]) * edge[FROM_ROWS] + np.int64(maps[to_row + row])
+    begin = edge[FROM_CURRENT] + line * edge[FROM_COLUMNS] * channels
+    at = node[PAD] * channels
+    for x in range(columns):
+        source = begin + np.int64(maps[to_column + x]) * channels
+        for c in range(channels):
+            current[at + c] += numbers[source + c]
+        at += channels
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _fill_bias(node: I64, numbers: F32, current: F32) -> None:
+    """Begin a row with what flows without any spike."""
+    channels = node[CHANNELS]
+    at = node[PAD] * channels
+    for _ in range(node[COLUMNS]):
+        for c in range(channels):
+            current[at + c] = numbers[node[BIAS] + c]
+        at += channels
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _add_edge(
+    edge: I64, node: I64, plane: int, row: int, places: U32, counts: I32, numbers: F32,
+    maps: I32, current: F32,
+) -> None:  # fmt: skip
+    """Add what one edge gives a row."""
+    channels, pad = node[CHANNELS], node[PAD]
+    if edge[KIND] == TAPS:
+        _add_taps(edge, plane, row, pad, channels, places, counts, numbers, current)
+    elif edge[KIND] == TILES:
+        _add_tiles(edge, plane, row, node[COLUMNS], pad, channels, places, counts, numbers, current)
+    elif edge[KIND] == SAME:
+        _add_same(edge, plane, row, pad, channels, places, counts, current)
+    else:
+        _add_currents(edge, plane, row, node, numbers, maps, current)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _emit(node: I64, line: int, fired: F32, places: U32, counts: I32) -> None:
+    """Write the list of a row."""
+    channels = node[CHANNELS]
+    first = node[PLACES] + line * node[COLUMNS] * channels
+    n, at = first, 0
+    for x in range(node[COLUMNS]):
+        total = np.float32(0.0)
+        for c in range(channels):
+            total += fired[at + c]
+        if total > 0:
+            for c in range(channels):
+                if fired[at + c] > 0:
+                    places[n] = np.uint32(x << 16 | c)
+                    n += 1
+        at += channels
+    counts[node[COUNTS] + line] = n - first
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def run_node(
+    node: I64, edges: npt.NDArray[np.int64], step: int, places: U32, counts: I32, numbers: F32,
+    maps: I32, tickets: I64,
+) -> None:  # fmt: skip
+    """Compute one node at one time step: its list, or its currents if it does not fire.
+
+    Args:
+        node: its table, see above.
+        edges: ``[E, EDGE_FIELDS]``.
+        step: address of its neuron's step (``nas.fused.step_kernels.advance_of``).
+        places: all lists.
+        counts: all counts.
+        numbers: all weights, constants, states and currents.
+        maps: all maps from places of a map to those of a coarser one.
+        tickets: groups of rows that are not taken yet.
+    """
+    channels, pad = node[CHANNELS], node[PAD]
+    width, lines = node[COLUMNS] * channels, node[PLANES] * node[ROWS]
+    current = np.empty((node[COLUMNS] + 2 * pad) * channels + 2 * WIDE, np.float32)
+    fired, kept = np.empty(width, np.float32), np.empty((1, 1), np.float32)
+    const_size = node[CONST_WIDTH]
+    const = numbers[node[CONST] : node[CONST] + 7 * const_size].reshape(7, const_size)
+    center = current[pad * channels : pad * channels + width]
+    while True:
+        group = take(tickets)
+        if group >= GROUPS:
+            return
+        for line in range(group * lines // GROUPS, (group + 1) * lines // GROUPS):
+            plane, row = line // node[ROWS], line % node[ROWS]
+            _fill_bias(node, numbers, current)
+            for e in range(edges.shape[0]):
+                _add_edge(edges[e], node, plane, row, places, counts, numbers, maps, current)
+            if node[FIRES]:
+                begin = node[STATE] + line * 3 * width
+                state = numbers[begin : begin + 3 * width].reshape(3, width)
+                call(step, (center, width, const, state, kept, fired))
+                _emit(node, line, fired, places, counts)
+            else:
+                begin = node[CURRENT_OUT] + line * width
+                for i in range(width):
+                    before = numbers[begin + i] if node[ADDS] else np.float32(0.0)
+                    numbers[begin + i] = before + center[i]
+        done(tickets)

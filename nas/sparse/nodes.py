@@ -1,0 +1,169 @@
+"""Nodes on lists of spikes: laid out once, run step after step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nas.fused.group_kernels import I64
+from nas.fused.step_kernels import RESETS, advance_of
+from nas.fused.threads import share
+from nas.neurons.modules import Neuron
+from nas.sparse import node_kernels as k
+from nas.sparse.edges import table
+from nas.sparse.node_kernels import run_node
+from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap, Store
+
+CONSTANTS = (
+    "decay", "threshold", "current_decay", "adaptation", "adaptation_decay", "temperature", "scale",
+)  # fmt: skip
+"""In the order of the rows of ``nas.fused.step_kernels``."""
+
+STATES = 3
+"""Rows of a neuron's state there."""
+
+
+class Work(Protocol):
+    """One piece of a laid-out network."""
+
+    def run(self, arrays: Arrays) -> None:
+        """Do it, for one time step."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NodeWork:
+    """One node, or the currents of one.
+
+    Attributes:
+        node: its table.
+        edges: those of its edges.
+        step: address of its neuron's step.
+        values: neurons, by which threads are chosen.
+    """
+
+    node: I64
+    edges: npt.NDArray[np.int64]
+    step: int
+    values: int
+
+    def run(self, arrays: Arrays) -> None:
+        """Compute the node at one time step; its state goes on from the one before."""
+        share(
+            lambda tickets: run_node(
+                self.node, self.edges, self.step, arrays.places, arrays.counts, arrays.numbers,
+                arrays.maps, tickets,
+            ),
+            self.values,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fired:
+    """A node that fires: its work, what it emits, and where its state lies.
+
+    Attributes:
+        work: of one time step.
+        spikes: of the present step.
+        state: first and last number of its state, all zeros at rest.
+    """
+
+    work: NodeWork
+    spikes: SpikeMap
+    state: tuple[int, int]
+
+
+def fire(
+    store: Store, size: Size, channels: int, edges: Sequence[I64], bias: Tensor | None,
+    neuron: Neuron,
+) -> Fired:  # fmt: skip
+    """Lay out a node that fires.
+
+    Args:
+        store: gets its map and state.
+        size: of the map.
+        channels: of it.
+        edges: rows of its table (``nas.sparse.edges``).
+        bias: ``[C]`` current without spikes; None for none.
+        neuron: with constants of one value or one per channel.
+
+    Raises:
+        ValueError: a neuron that does not fire, or constants of another shape.
+    """
+    if not neuron.emits_spikes:
+        raise ValueError(f"{type(neuron).__name__} does not fire; its values are currents.")
+    spikes = store.spikes(size, channels)
+    node, found = _node(store, size, channels, edges, bias)
+    node[k.FIRES], node[k.PLACES], node[k.COUNTS] = 1, spikes.places, spikes.counts
+    constants = _constants(neuron, channels, size[2])
+    node[k.CONST], node[k.CONST_WIDTH] = store.keep(constants), constants.shape[1]
+    neurons = spikes.lines * spikes.slot
+    begin = store.keep(np.zeros(STATES * neurons, np.float32))
+    node[k.STATE] = begin
+    params = neuron.constants()
+    step = advance_of(
+        "adaptation" in neuron.states, "current" in neuron.states, True, RESETS[params.reset],
+        params.scale_input, constants.shape[1] == 1, False, False,
+    )  # fmt: skip
+    work = NodeWork(node=node, edges=found, step=step, values=neurons)
+    return Fired(work=work, spikes=spikes, state=(begin, begin + STATES * neurons))
+
+
+def sum_currents(
+    store: Store, size: Size, channels: int, edges: Sequence[I64], bias: Tensor | None,
+    *, adds: bool = False,
+) -> tuple[NodeWork, CurrentMap]:  # fmt: skip
+    """Lay out currents that nothing fires on here.
+
+    Args:
+        store: gets their map.
+        size: of the map.
+        channels: of it.
+        edges: rows of its table.
+        bias: ``[C]``; None for none.
+        adds: whether they are added to what is there, step after step.
+    """
+    found = store.currents(size, channels)
+    node, rows = _node(store, size, channels, edges, bias)
+    node[k.CURRENT_OUT], node[k.ADDS] = found.numbers, adds
+    constants = np.zeros((len(CONSTANTS), 1), np.float32)
+    node[k.CONST], node[k.CONST_WIDTH] = store.keep(constants), 1
+    step = advance_of(False, False, True, RESETS["hard"], False, True, False, False)
+    values = size[0] * size[1] * size[2] * channels
+    return NodeWork(node=node, edges=rows, step=step, values=values), found
+
+
+def _node(
+    store: Store, size: Size, channels: int, edges: Sequence[I64], bias: Tensor | None
+) -> tuple[I64, npt.NDArray[np.int64]]:
+    rows = table(edges)
+    node = np.zeros(k.NODE_FIELDS, np.int64)
+    node[k.PLANES], node[k.ROWS], node[k.COLUMNS] = size
+    node[k.CHANNELS] = channels
+    node[k.PAD] = rows[:, k.REACH].max(initial=0)
+    flow = torch.zeros(channels) if bias is None else bias
+    node[k.BIAS] = store.keep(flow.detach().float().cpu().numpy())
+    return node, rows
+
+
+def _constants(neuron: Neuron, channels: int, columns: int) -> npt.NDArray[np.float32]:
+    """Return ``[7, 1]`` constants, or ``[7, columns * channels]`` where channels differ."""
+    params = neuron.constants()
+    rows = []
+    for name in CONSTANTS:
+        value = getattr(params, name, 0.0)
+        found = value.detach().float().cpu().numpy() if isinstance(value, Tensor) else value
+        flat = np.asarray(found, np.float32).reshape(-1)
+        if flat.size not in (1, channels):
+            raise ValueError(
+                f"The {name} of a neuron is one value or one per channel ({channels}) here, got "
+                f"{flat.size} values."
+            )
+        rows.append(flat)
+    if all(row.size == 1 for row in rows):
+        return np.stack(rows)
+    return np.stack([np.tile(np.broadcast_to(row, channels), columns) for row in rows])

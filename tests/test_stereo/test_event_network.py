@@ -1,0 +1,117 @@
+"""The network on lists of spikes beside the network itself."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from nas.dims import ConvNorm
+from nas.fold import fold_norms
+from stereo.analog_twin import analog_genotype
+from stereo.checkpoint import SHIPPED, load_run
+from stereo.config import load_genotype
+from stereo.errors import StereoError
+from stereo.event_network import EventNetwork
+from stereo.network import HybridStereo
+from stereo.presets import PRESETS
+
+
+def exact(seed=0, steps=2, **changes):
+    """Return a network whose sums are exact in any order: weights are multiples of 1/64."""
+    torch.manual_seed(seed)
+    config = PRESETS["tiny"]()
+    config = config.override({"encoding.steps": str(steps), **changes})
+    network = fold_norms(HybridStereo(config))
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, ConvNorm | nn.Conv3d):
+                for parameter in module.parameters():
+                    parameter.copy_((parameter * 3 * 64).round() / 64)
+    return network
+
+
+def views(network, size, density, seed=0):
+    shape = network.config.encoding.steps, 1, network.encoding.channels, *size
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.rand(shape, generator=generator) < density).float() for _ in range(2)]
+
+
+@pytest.mark.parametrize("size", [(24, 36), (25, 37), (7, 50), (1, 1)])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_it_estimates_what_the_network_estimates(size, steps):
+    network = exact(steps=steps)
+    events = EventNetwork(network, *size)
+    for density in (0.3, 0.0, 1.0, 0.05):
+        left, right = views(network, size, density)
+        with torch.no_grad():
+            wanted = network(left, right)
+        torch.testing.assert_close(events(left, right), wanted, rtol=0, atol=1e-5)
+
+
+def test_the_layers_fire():
+    """Otherwise there would be nothing to agree on."""
+    network = exact(steps=3)
+    rates = []
+    for module in network.modules():
+        if getattr(module, "emits_spikes", False):
+            module.register_forward_hook(lambda *found: rates.append(float(found[2].mean())))
+    with torch.no_grad():
+        network(*views(network, (24, 36), 0.3))
+    assert sum(rate > 0 for rate in rates) > len(rates) // 2
+
+
+@pytest.mark.parametrize("planes", [3, 30, 90])
+def test_disparities_up_to_any_limit(planes):
+    network = exact()
+    left, right = views(network, (12, 33), 0.3)
+    with torch.no_grad():
+        wanted = network(left, right, planes)
+    found = EventNetwork(network, 12, 33, planes)(left, right)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_the_shipped_network():
+    network = load_run(SHIPPED)
+    left, right = views(network, (60, 81), 0.05)
+    found = EventNetwork(network, 60, 81)(left, right)
+    with torch.no_grad():
+        wanted = network(left, right)
+    # A membrane within a rounding error of its threshold may fall to the other side.
+    assert float(((found - wanted).abs() > 0.01).float().mean()) < 0.01
+
+
+def test_a_dead_camera():
+    network = exact()
+    left, right = views(network, (24, 36), 0.3)
+    right = torch.zeros_like(right)
+    with torch.no_grad():
+        wanted = network(left, right)
+    found = EventNetwork(network, 24, 36)(left, right)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"network.volume": "concatenation"}, {"encoding.name": "voxel"}]
+)
+def test_networks_that_do_not_spike_throughout_are_refused(changes):
+    with pytest.raises(StereoError, match=r"volume|encoding"):
+        EventNetwork(exact(**changes), 12, 12)
+
+
+def test_analog_stages_are_refused():
+    config = PRESETS["tiny"]()
+    genotype = analog_genotype(load_genotype(config.network.genotype))
+    with pytest.raises(StereoError, match="does not fire"):
+        EventNetwork(HybridStereo(config, replace(genotype)).eval(), 12, 12)
+
+
+def test_frames_that_it_was_not_laid_out_for_are_refused():
+    network = exact()
+    events = EventNetwork(network, 12, 15)
+    left, right = views(network, (12, 18), 0.3)
+    with pytest.raises(StereoError, match="12 x 15"):
+        events(left, right)
+    left, right = views(network, (12, 15), 0.3)
+    with pytest.raises(StereoError, match="no spikes"):
+        events(left * 0.5, right)
