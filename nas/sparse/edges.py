@@ -46,6 +46,49 @@ def tiles(store: Store, source: SpikeMap, weight: Tensor) -> I64:
     return row
 
 
+def repeated(store: Store, source: SpikeMap, weight: Tensor, dilation: int = 1) -> I64:
+    """Return the edge of a convolution whose input is ``source`` repeated twice along every axis.
+
+    Planes of images, which are no axis of space, are not repeated.
+
+    Args:
+        store: keeps the weights.
+        source: spikes of the input, at half the size of the output, rounded up.
+        weight: ``[C_out, C_in, K, K]`` or ``[C_out, C_in, K, K, K]``, K odd.
+        dilation: from one tap to the next.
+    """
+    values = _volume(weight)
+    outputs, inputs, _, height, width = values.shape
+    both = [_merging(height, dilation, copies) for copies in (2, 1)]
+    through = [np.ones((1, 1), np.float32)] * 2 if weight.ndim == 4 else both
+    variants = [
+        np.einsum("oczyx,zZ,yY,xX->ZYcXo", values, along_z, along_y, along_x)
+        for along_z in through
+        for along_y in both
+        for along_x in both
+    ]
+    taps_z, taps_y, _, taps_x, _ = variants[0].shape
+    runs = _filled(np.stack(variants).reshape(8, taps_z, taps_y, inputs, taps_x * outputs))
+    row = _edge(k.REPEATED, source)
+    row[k.DEPTH], row[k.HEIGHT], row[k.FACTOR_Z] = taps_z, taps_y, 1 if weight.ndim == 4 else 2
+    row[k.REACH] = dilation * (width // 2)
+    row[k.WEIGHTS], row[k.RUN] = store.keep(runs), runs.shape[-1]
+    return row
+
+
+def _merging(taps: int, dilation: int, copies: int) -> npt.NDArray[np.float32]:
+    """Return ``[taps, places]``: which tap reaches which place from a spike and its copies.
+
+    Places are counted from the first that a tap reaches, ``2 x - dilation (taps // 2)``.
+    """
+    reach = dilation * (taps // 2)
+    merging = np.zeros((taps, 2 * reach + 2), np.float32)
+    for tap in range(taps):
+        for copy in range(copies):
+            merging[tap, reach + copy - (tap - taps // 2) * dilation] += 1
+    return merging
+
+
 def same(source: SpikeMap, first: int = 0) -> I64:
     """Return the edge that passes spikes on as currents of one, to channels from ``first`` on."""
     row = _edge(k.SAME, source)

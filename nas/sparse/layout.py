@@ -19,7 +19,7 @@ from nas.fused.threads import share
 from nas.neurons.modules import Neuron
 from nas.ops import NoCurrent, Separable
 from nas.sparse import list_kernels as lists
-from nas.sparse.edges import currents, same, taps, tiles
+from nas.sparse.edges import currents, repeated, same, taps, tiles
 from nas.sparse.nodes import Work, fire, sum_currents
 from nas.sparse.tables import Arrays, Size, SpikeMap, Store
 
@@ -30,14 +30,20 @@ class NotSpikingError(ValueError):
 
 @dataclass(frozen=True)
 class Signal:
-    """Maps of one size whose channels stand side by side."""
+    """Maps of one size whose channels stand side by side.
+
+    Attributes:
+        parts: the maps.
+        twice: size that they are seen at, each spike two along every axis; None for their own.
+    """
 
     parts: tuple[SpikeMap, ...]
+    twice: Size | None = None
 
     @property
     def size(self) -> Size:
-        """Planes, rows and columns."""
-        return self.parts[0].size
+        """Planes, rows and columns that are seen."""
+        return self.twice or self.parts[0].size
 
     @property
     def channels(self) -> int:
@@ -154,7 +160,11 @@ class Layout:
             x = self.pool(x, factor, 2)
         if x.size == size:
             return x
-        return Signal(tuple(self._repeat(part, size) for part in x.parts))
+        return Signal(x.parts, size) if _doubles(x.size, size) else self.repeated(x.parts, size)
+
+    def repeated(self, parts: Sequence[SpikeMap], size: Size) -> Signal:
+        """Lay out the repetition of every spike at all places that it is nearest to."""
+        return Signal(tuple(self._repeat(part, size) for part in parts))
 
     def pool(self, x: Signal, factor_z: int, factor: int) -> Signal:
         """Lay out the maximum over places that fall together; the last ones may be fewer."""
@@ -164,11 +174,16 @@ class Layout:
 
     def _edges(self, op: Linear, signal: Signal) -> list[I64]:
         """Return the edges from each part of a signal."""
+        if signal.twice is not None and op.weight is None:
+            signal = self.repeated(signal.parts, signal.twice)
         edges, first = [], 0
         for part in signal.parts:
             last = first + part.channels
             if op.weight is None:
                 edges.append(same(part, first))
+            elif signal.twice is not None:
+                weight = op.weight[:, first:last]
+                edges.append(repeated(self.store, part, weight, op.dilation))
             elif op.stride > 1:
                 edges.append(tiles(self.store, part, op.weight[:, first:last]))
             else:
@@ -240,6 +255,12 @@ def _size_after(size: Size, op: Linear) -> Size:
     assert op.weight is not None
     planes = size[0] // op.stride if op.weight.ndim == 5 else size[0]
     return planes, size[1] // op.stride, size[2] // op.stride
+
+
+def _doubles(there: Size, here: Size) -> bool:
+    """Whether every axis of space becomes twice as long, or one less; planes of images stay."""
+    doubled = [want in (2 * have, 2 * have - 1) for have, want in zip(there, here, strict=True)]
+    return all(doubled[1:]) and (doubled[0] or there[0] == here[0])
 
 
 def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:

@@ -37,18 +37,20 @@ NODE_FIELDS = 14
 
 (
     KIND, DEPTH, HEIGHT, RUNS, SPACING, DILATION, REACH, WEIGHTS, INPUTS, RUN, FROM_PLACES,
-    FROM_COUNTS, SLOT, FROM_PLANES, FROM_ROWS, FROM_COLUMNS, FROM_CURRENT, MAPS, OFFSET,
-) = range(19)  # fmt: skip
+    FROM_COUNTS, SLOT, FROM_PLANES, FROM_ROWS, FROM_COLUMNS, FROM_CURRENT, MAPS, OFFSET, FACTOR_Z,
+) = range(20)  # fmt: skip
 """Of an edge: what it is; taps along z and y; runs of a spike in a row, the numbers between two of
 them, rows and planes between two taps, columns that the first run lies to the left; offset of the
 weights, channels of the input, length of a run; offsets of its list and counts, entries of a slot;
 planes, rows and columns of the input; of currents their offset, and the offset of the maps from
-places here to places there; of spikes passed on the first channel that they go to."""
+places here to places there; of spikes passed on the first channel that they go to; of a repeated
+input how many planes here one there is."""
 
-EDGE_FIELDS = 19
+EDGE_FIELDS = 20
 
-TAPS, TILES, SAME, CURRENTS = range(4)
-"""Kinds of edges: a convolution; one whose taps tile the input; spikes as they are; currents."""
+TAPS, TILES, SAME, CURRENTS, REPEATED = range(5)
+"""Kinds of edges: a convolution; one whose taps tile the input; spikes as they are; currents; a
+convolution of an input of half the size, each spike of which is two along every axis."""
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -87,6 +89,46 @@ def _add_taps(
                 tap = weights + np.int64(places[n] & 0xFFFF) * stride
                 for k in range(edge[RUNS]):
                     _add_run(current, at + k * edge[SPACING], numbers, tap + k * length, length)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _add_repeated(
+    edge: I64, node: I64, plane: int, row: int, places: U32, counts: I32, numbers: F32, current: F32
+) -> None:
+    """Add what the spikes of an input of half the size give a row.
+
+    A spike there is two along every axis here, so the taps that both reach are summed beforehand:
+    for 3 taps 4 places get something, a run. At the end of an odd axis the second of the two is
+    missing. Weights are ``[2, 2, 2][taps along z][taps along y][C_in][run]``, first of all whether
+    it is missing along z, y and x.
+    """
+    channels, length, inputs = node[CHANNELS], edge[RUN], edge[INPUTS]
+    depth, height, factor = edge[DEPTH], edge[HEIGHT], edge[FACTOR_Z]
+    left = (node[PAD] - edge[REACH]) * channels
+    size = depth * height * inputs * length
+    before_z, before_y = (depth - factor) // 2, (height - 2) // 2  # taps before the first of two
+    odd = node[COLUMNS] % 2 == 1
+    last = edge[FROM_COLUMNS] - 1
+    for kz in range(depth):
+        z = plane - kz + before_z
+        if z < 0 or z % factor or z // factor >= edge[FROM_PLANES]:
+            continue
+        alone_z = factor == 2 and z + 1 >= node[PLANES]
+        for ky in range(height):
+            y = row - ky + before_y
+            if y < 0 or y % 2 or y // 2 >= edge[FROM_ROWS]:
+                continue
+            alone_y = y + 1 >= node[ROWS]
+            line = (z // factor) * edge[FROM_ROWS] + y // 2
+            first = edge[FROM_PLACES] + line * edge[SLOT]
+            weights = edge[WEIGHTS] + (4 * alone_z + 2 * alone_y) * size
+            weights += (kz * height + ky) * inputs * length
+            for n in range(first, first + counts[edge[FROM_COUNTS] + line]):
+                x = np.int64(places[n] >> 16)
+                tap = weights + np.int64(places[n] & 0xFFFF) * length
+                if odd and x == last:
+                    tap += size
+                _add_run(current, left + 2 * x * channels, numbers, tap, length)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -171,6 +213,8 @@ def _add_edge(
         _add_taps(edge, plane, row, pad, channels, places, counts, numbers, current)
     elif edge[KIND] == TILES:
         _add_tiles(edge, plane, row, node[COLUMNS], pad, channels, places, counts, numbers, current)
+    elif edge[KIND] == REPEATED:
+        _add_repeated(edge, node, plane, row, places, counts, numbers, current)
     elif edge[KIND] == SAME:
         _add_same(edge, plane, row, pad, channels, places, counts, current)
     else:

@@ -144,7 +144,7 @@ def _node(
     node = np.zeros(k.NODE_FIELDS, np.int64)
     node[k.PLANES], node[k.ROWS], node[k.COLUMNS] = size
     node[k.CHANNELS] = channels
-    node[k.PAD] = rows[:, k.REACH].max(initial=0)
+    node[k.PAD] = rows[:, k.REACH].max(initial=0) + 1  # of a repeated input one more to the right
     flow = torch.zeros(channels) if bias is None else bias
     node[k.BIAS] = store.keep(flow.detach().float().cpu().numpy())
     return node, rows

@@ -184,12 +184,39 @@ def test_volumes_are_resized_as_dense_ones(to):
     check_resize((5, 7, 9), to, 3)
 
 
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("op", ["skip", "conv1", "conv3", "conv5", "dilated3", "none"])
+@pytest.mark.parametrize("size", [(4, 6, 8), (3, 7, 9), (1, 1, 1), (2, 5, 6), (3, 4, 1)])
+def test_operations_on_an_input_of_half_the_size(size, op, dimension):
+    """The repetition is in the weights; at the end of an odd axis one of two copies is missing."""
+    torch.manual_seed(0)
+    half = [-(-length // 2) for length in size]
+    there = tuple(half) if dimension == 3 else (size[0], *half[1:])
+    fire = Fire([edge(op, dimension, 4, 4), edge("conv1", dimension, 4, 4)], LIF())
+    for density in (0.3, 1.0):
+        x = spikes(dimension, 1, 4, there, density, torch.Generator().manual_seed(1))
+        layout = Layout()
+        source = layout.store.spikes(there, 4)
+        seen = layout.resize(Signal((source,)), size)
+        out = layout.fire(fire, seen, seen)
+        arrays = layout.store.arrays()
+        enter(arrays, source, planes_first(x[0], dimension))
+        for work in layout.work:
+            work.run(arrays)
+        large = resize(x[0], size if dimension == 3 else size[1:])[None]
+        with torch.no_grad():
+            wanted = planes_first(fire(large, large)[0], dimension)
+        assert torch.equal(read(arrays, out), wanted)
+
+
 def check_resize(size, to, dimension):
     for density in DENSITIES:
         x = spikes(dimension, 1, 3, size, density, torch.Generator().manual_seed(to[1]))[0]
         layout = Layout()
         source = Signal((layout.store.spikes(size, 3),))
         found = layout.resize(source, to)
+        if found.twice is not None:
+            found = layout.repeated(found.parts, to)
         arrays = layout.store.arrays()
         enter(arrays, source.parts[0], planes_first(x, dimension))
         for work in layout.work:
