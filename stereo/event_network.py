@@ -3,24 +3,28 @@
 It computes what ``HybridStereo`` computes; only sums are taken in another order.
 """
 
+from time import perf_counter
 from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from nas.cell import CellPath, Fire
 from nas.fused.group_kernels import I64
 from nas.fused.threads import share
 from nas.sparse import list_kernels as lists
-from nas.sparse.edges import taps
-from nas.sparse.layout import Layout, NotSpikingError, Signal, at_rest
-from nas.sparse.nodes import sum_currents
+from nas.sparse.dense import Linear, Signal
+from nas.sparse.layout import Layout, NotSpikingError, at_rest
+from nas.sparse.nodes import NodeWork
 from nas.sparse.tables import Arrays, Size, SpikeMap
 from stereo.disparity import soft_argmax, upsample_scores
 from stereo.errors import StereoError
 from stereo.network import STRIDE, HybridStereo
+
+CALIBRATIONS = 3
+"""Runs of each way, the fastest of which counts."""
 
 
 class EventNetwork:
@@ -72,12 +76,33 @@ class EventNetwork:
         volume = coincidences(layout, Signal((*learned.parts, *events.parts)), self.planes)
         fine = layout.fire(matching.stem, volume)
         coarse = layout.path(cast("CellPath", matching.cells), fine)
-        (fused,) = layout.fire(matching.fuse, fine, coarse).parts
-        edges = [taps(layout.store, fused, matching.score.weight)]
-        work, self.scores = sum_currents(
-            layout.store, fused.size, 1, edges, matching.score.bias, adds=True
-        )
-        layout.work.append(work)
+        fused = layout.fire(matching.fuse, fine, coarse)
+        score = Linear(matching.score.weight, matching.score.bias)
+        self.scores = layout.currents(score, fused, 1, adds=True)
+
+    def calibrate(self, left: Float[Tensor, "T 1 C H W"], right: Float[Tensor, "T 1 C H W"]) -> int:
+        """Choose for every node, by time on these frames, between its list and a dense convolution.
+
+        Args:
+            left: as of a call.
+            right: likewise.
+
+        Returns:
+            How many nodes are computed densely from now on.
+        """
+        nodes = [
+            (number, work)
+            for number, work in enumerate(self.layout.work)
+            if isinstance(work, NodeWork) and work.other is not None
+        ]
+        best = {way: np.full(len(self.layout.work), np.inf) for way in (False, True)}
+        for way in (False, True) * CALIBRATIONS:
+            for _, work in nodes:
+                work.densely = way
+            best[way] = np.minimum(best[way], self._run(left, right))
+        for number, work in nodes:
+            work.densely = bool(best[True][number] < best[False][number])
+        return sum(work.densely for _, work in nodes)
 
     def __call__(
         self, left: Float[Tensor, "T 1 C H W"], right: Float[Tensor, "T 1 C H W"]
@@ -92,18 +117,31 @@ class EventNetwork:
                 f"This network is laid out for frames of {self.height} x {self.width} pixels, got "
                 f"{tuple(left.shape)} and {tuple(right.shape)}."
             )
+        self._run(left, right)
         planes, h, w = self.scores.size
+        mean = torch.from_numpy(self._total().reshape(1, planes, h, w) / max(1, len(left)))
+        large = upsample_scores(mean, (h * STRIDE, w * STRIDE))
+        return soft_argmax(large[..., : self.height, : self.width], STRIDE)
+
+    def _total(self) -> Float32[np.ndarray, " N"]:
+        """Return the scores, added up over time steps, as they lie."""
         first = self.scores.numbers
-        total = self.arrays.numbers[first : first + planes * h * w]
-        total[:] = 0
+        return self.arrays.numbers[first : first + int(np.prod(self.scores.size))]
+
+    def _run(
+        self, left: Float[Tensor, "T 1 C H W"], right: Float[Tensor, "T 1 C H W"]
+    ) -> Float64[np.ndarray, " works"]:
+        """Add up the scores of all time steps; return the seconds that every work took."""
+        seconds = np.zeros(len(self.layout.work))
+        self._total()[:] = 0
         at_rest(self.arrays, self.layout.states)
         for views in torch.cat([left, right], dim=1).contiguous():
             self._enter(views)
-            for work in self.layout.work:
+            for number, work in enumerate(self.layout.work):
+                began = perf_counter()
                 work.run(self.arrays)
-        mean = torch.from_numpy(total.reshape(1, planes, h, w) / max(1, len(left)))
-        large = upsample_scores(mean, (h * STRIDE, w * STRIDE))
-        return soft_argmax(large[..., : self.height, : self.width], STRIDE)
+                seconds[number] += perf_counter() - began
+        return seconds
 
     def _enter(self, views: Float[Tensor, "2 C H W"]) -> None:
         """List the spikes of both views at one time step."""

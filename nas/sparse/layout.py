@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nas.cell import Cell, CellPath, Fire
@@ -19,53 +19,14 @@ from nas.fused.threads import share
 from nas.neurons.modules import Neuron
 from nas.ops import NoCurrent, Separable
 from nas.sparse import list_kernels as lists
-from nas.sparse.edges import currents, repeated, same, taps, tiles
-from nas.sparse.nodes import Work, fire, sum_currents
-from nas.sparse.tables import Arrays, Size, SpikeMap, Store
+from nas.sparse.dense import DenseConvolution, DenseSum, Linear, Signal
+from nas.sparse.edges import currents, repeated, same, table, taps, tiles
+from nas.sparse.nodes import NodeWork, Work, fire, sum_currents
+from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap, Store
 
 
 class NotSpikingError(ValueError):
     """A node or an operation that does not work on spikes alone."""
-
-
-@dataclass(frozen=True)
-class Signal:
-    """Maps of one size whose channels stand side by side.
-
-    Attributes:
-        parts: the maps.
-        twice: size that they are seen at, each spike two along every axis; None for their own.
-    """
-
-    parts: tuple[SpikeMap, ...]
-    twice: Size | None = None
-
-    @property
-    def size(self) -> Size:
-        """Planes, rows and columns that are seen."""
-        return self.twice or self.parts[0].size
-
-    @property
-    def channels(self) -> int:
-        """Of all parts."""
-        return sum(part.channels for part in self.parts)
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """What an operation does to spikes: a convolution with these weights, or nothing but pass.
-
-    Attributes:
-        weight: ``[C_out, C_in, ...]``; None passes spikes on.
-        bias: ``[C_out]``.
-        dilation: from one tap to the next.
-        stride: 1, or the size of the kernel.
-    """
-
-    weight: Tensor | None = None
-    bias: Tensor | None = None
-    dilation: int = 1
-    stride: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,30 +71,35 @@ class Layout:
         if not isinstance(module.neuron, Neuron) or not module.neuron.emits_spikes:
             raise NotSpikingError(f"{type(module.neuron).__name__} does not fire.")
         ops = [linear(edge) for edge in module.edges]
-        first = ops[0]
-        size = inputs[0].size if first is None else _size_after(inputs[0].size, first)
-        edges: list[I64] = []
-        flow: Tensor | None = None
-        channels = 0
-        for op, signal in zip(ops, inputs, strict=True):
-            if op is None:
-                continue
-            channels = signal.channels if op.weight is None else op.weight.shape[0]
-            if _size_after(signal.size, op) == size:
-                edges += self._edges(op, signal)
-                flow = _sum(flow, op.bias)
-            else:
-                work, found = sum_currents(
-                    self.store, signal.size, channels, self._edges(op, signal), op.bias
-                )
-                self.work.append(work)
-                edges.append(currents(self.store, found, size))
-        if not channels:  # no edge carries anything
-            channels = next(e.outputs for e in module.edges if isinstance(e, NoCurrent))
+        carried = [(op, x) for op, x in zip(ops, inputs, strict=True) if op is not None]
+        size = _size_after(inputs[0].size, ops[0] or Linear())
+        here = [(op, x) for op, x in carried if _size_after(x.size, op) == size]
+        coarse = [(op, x) for op, x in carried if _size_after(x.size, op) != size]
+        channels = _channels(module, carried)
+        rows = [currents(self.store, self.currents(op, x, channels), size) for op, x in coarse]
+        flow = sum((op.bias for op, _ in here if op.bias is not None), torch.zeros(channels))
+        edges = rows + [row for op, x in here for row in self._edges(op, x)]
         laid = fire(self.store, size, channels, edges, flow, module.neuron)
         self.work.append(laid.work)
+        self._densely(laid.work, here, rows, size, channels)
         self.states.append(laid.state)
         return Signal((laid.spikes,))
+
+    def currents(self, op: Linear, x: Signal, channels: int, *, adds: bool = False) -> CurrentMap:
+        """Lay out the currents of an operation by themselves.
+
+        Args:
+            op: convolution.
+            x: what it reads.
+            channels: of the currents.
+            adds: whether they are added to what is there, step after step.
+        """
+        work, found = sum_currents(
+            self.store, x.size, channels, self._edges(op, x), op.bias, adds=adds
+        )
+        self.work.append(work)
+        self._densely(work, [(op, x)], [], x.size, channels)
+        return found
 
     def cell(self, module: Cell, before: Signal, previous: Signal, size: Size) -> Signal:
         """Lay out ``Cell.forward``."""
@@ -171,6 +137,19 @@ class Layout:
         planes, rows, columns = x.size
         size = -(-planes // factor_z), -(-rows // factor), -(-columns // factor)
         return Signal(tuple(self._pool(part, size, factor_z, factor) for part in x.parts))
+
+    def _densely(
+        self, work: NodeWork, ops: list[tuple[Linear, Signal]], others: list[I64], size: Size,
+        channels: int,
+    ) -> None:  # fmt: skip
+        """Lay out the dense way to a node's currents; spikes that pass as they are stay listed."""
+        dense = tuple(DenseConvolution(op, x) for op, x in ops if op.weight is not None)
+        if not dense:
+            return
+        found = self.store.currents(size, channels)
+        rows = [row for op, x in ops if op.weight is None for row in self._edges(op, x)]
+        rows = [*others, *rows, currents(self.store, found, size)]
+        work.other = DenseSum(dense, found), table(rows)
 
     def _edges(self, op: Linear, signal: Signal) -> list[I64]:
         """Return the edges from each part of a signal."""
@@ -263,10 +242,11 @@ def _doubles(there: Size, here: Size) -> bool:
     return all(doubled[1:]) and (doubled[0] or there[0] == here[0])
 
 
-def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one + other
+def _channels(module: Fire, carried: list[tuple[Linear, Signal]]) -> int:
+    """Return the channels of a node."""
+    for op, x in carried:
+        return x.channels if op.weight is None else op.weight.shape[0]
+    return next(edge.outputs for edge in module.edges if isinstance(edge, NoCurrent))
 
 
 def _resize_table(source: SpikeMap, found: SpikeMap) -> I64:

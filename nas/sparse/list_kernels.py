@@ -53,20 +53,19 @@ def pack(dense: F32, size: I64, to: I64, places: U32, counts: I32) -> int:
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def unpack(table: I64, places: U32, counts: I32, dense: F32) -> None:
-    """Write a map as ``[planes, rows, columns, channels]``, flat, zeros and ones.
+    """Write ones into ``[planes, rows, columns, channels]``, flat, wherever a map spikes.
 
     Args:
-        table: offsets of lists and counts, lines, columns and channels.
+        table: offsets of lists and counts, lines, columns and channels of the map; channels of
+            ``dense``, and which of them is the map's first.
         places: all lists.
         counts: all counts.
-        dense: where it goes.
+        dense: zeros, where it goes.
     """
-    columns, channels = table[3], table[4]
+    columns, slot, channels = table[3], table[3] * table[4], table[5]
     for line in range(table[2]):
-        begin = line * columns * channels
-        for i in range(begin, begin + columns * channels):
-            dense[i] = 0
-        first = table[0] + line * columns * channels
+        begin = line * columns * channels + table[6]
+        first = table[0] + line * slot
         for n in range(first, first + counts[table[1] + line]):
             dense[begin + np.int64(places[n] >> 16) * channels + np.int64(places[n] & 0xFFFF)] = 1
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ STATES = 3
 """Rows of a neuron's state there."""
 
 
+@runtime_checkable
 class Work(Protocol):
     """One piece of a laid-out network."""
 
@@ -35,7 +36,7 @@ class Work(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class NodeWork:
     """One node, or the currents of one.
 
@@ -44,18 +45,26 @@ class NodeWork:
         edges: those of its edges.
         step: address of its neuron's step.
         values: neurons, by which threads are chosen.
+        other: what computes its currents densely, and the edges that read them; None for nothing.
+        densely: whether that is what is done.
     """
 
     node: I64
     edges: npt.NDArray[np.int64]
     step: int
     values: int
+    other: tuple[Work, npt.NDArray[np.int64]] | None = None
+    densely: bool = False
 
     def run(self, arrays: Arrays) -> None:
         """Compute the node at one time step; its state goes on from the one before."""
+        edges = self.edges
+        if self.densely and self.other is not None:
+            dense, edges = self.other
+            dense.run(arrays)
         share(
             lambda tickets: run_node(
-                self.node, self.edges, self.step, arrays.places, arrays.counts, arrays.numbers,
+                self.node, edges, self.step, arrays.places, arrays.counts, arrays.numbers,
                 arrays.maps, tickets,
             ),
             self.values,

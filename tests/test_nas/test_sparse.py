@@ -22,7 +22,7 @@ from nas.ops import OPS
 from nas.sparse import list_kernels as lists
 from nas.sparse.edges import taps
 from nas.sparse.layout import Layout, NotSpikingError, Signal, at_rest, linear
-from nas.sparse.nodes import sum_currents
+from nas.sparse.nodes import NodeWork, sum_currents
 from nas.sparse.tables import MOST, Store
 from nas.sparse.vector_kernels import padded
 
@@ -77,7 +77,7 @@ def read(arrays, signal):
     return torch.cat(parts, dim=1)
 
 
-def run_fire(fire, inputs, dimension):
+def run_fire(fire, inputs, dimension, *, densely=False):
     """Return what a node emits at every step, from lists, and the layout."""
     layout = Layout()
     signals = []
@@ -86,6 +86,7 @@ def run_fire(fire, inputs, dimension):
         size = first.shape[0], *first.shape[2:]
         signals.append(Signal((layout.store.spikes(size, first.shape[1]),)))
     out = layout.fire(fire, *signals)
+    choose(layout, densely=densely)
     arrays = layout.store.arrays()
     found = []
     for step in range(len(inputs[0])):
@@ -97,12 +98,19 @@ def run_fire(fire, inputs, dimension):
     return torch.stack(found), layout, arrays
 
 
+def choose(layout, *, densely):
+    for work in layout.work:
+        if isinstance(work, NodeWork):
+            work.densely = densely
+
+
 def agree(fire, inputs, dimension):
     with torch.no_grad():
         wanted = fire(*inputs)
-    found, *_ = run_fire(fire, inputs, dimension)
-    for step, frame in enumerate(wanted):
-        assert torch.equal(found[step], planes_first(frame, dimension)), step
+    for densely in (False, True):
+        found, *_ = run_fire(fire, inputs, dimension, densely=densely)
+        for step, frame in enumerate(wanted):
+            assert torch.equal(found[step], planes_first(frame, dimension)), (densely, step)
     return wanted
 
 
@@ -201,12 +209,15 @@ def test_operations_on_an_input_of_half_the_size(size, op, dimension):
         out = layout.fire(fire, seen, seen)
         arrays = layout.store.arrays()
         enter(arrays, source, planes_first(x[0], dimension))
-        for work in layout.work:
-            work.run(arrays)
         large = resize(x[0], size if dimension == 3 else size[1:])[None]
         with torch.no_grad():
             wanted = planes_first(fire(large, large)[0], dimension)
-        assert torch.equal(read(arrays, out), wanted)
+        for densely in (False, True):
+            choose(layout, densely=densely)
+            at_rest(arrays, layout.states)
+            for work in layout.work:
+                work.run(arrays)
+            assert torch.equal(read(arrays, out), wanted)
 
 
 def check_resize(size, to, dimension):
@@ -248,7 +259,8 @@ def test_a_path_emits_what_the_dense_one_emits(dimension, path):
     with torch.no_grad():
         wanted = module(x)
     assert wanted.sum() > 0
-    for _ in range(2):  # the second time, all neurons rest again
+    for densely in (False, True):  # the second time, all neurons rest again
+        choose(layout, densely=densely)
         at_rest(arrays, layout.states)
         for step in range(len(x)):
             enter(arrays, entry, planes_first(x[step], dimension))

@@ -8,6 +8,7 @@ from torch import nn
 
 from nas.dims import ConvNorm
 from nas.fold import fold_norms
+from nas.sparse.nodes import NodeWork
 from stereo.analog_twin import analog_genotype
 from stereo.checkpoint import SHIPPED, load_run
 from stereo.config import load_genotype
@@ -47,6 +48,21 @@ def test_it_estimates_what_the_network_estimates(size, steps):
         with torch.no_grad():
             wanted = network(left, right)
         torch.testing.assert_close(events(left, right), wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("density", [0.01, 0.9])
+def test_whatever_is_chosen_gives_the_same(density):
+    network = exact(steps=2)
+    left, right = views(network, (48, 72), density)
+    events = EventNetwork(network, 48, 72)
+    before = events(left, right)
+    nodes = [work for work in events.layout.work if isinstance(work, NodeWork)]
+    assert 0 <= events.calibrate(left, right) <= len(nodes)
+    torch.testing.assert_close(events(left, right), before, rtol=0, atol=1e-5)
+    for chosen in (False, True):
+        for node in nodes:
+            node.densely = chosen
+        torch.testing.assert_close(events(left, right), before, rtol=0, atol=1e-5)
 
 
 def test_the_layers_fire():
