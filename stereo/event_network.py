@@ -3,22 +3,24 @@
 It computes what ``HybridStereo`` computes; only sums are taken in another order.
 """
 
+from functools import partial
 from time import perf_counter
 from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from nas.cell import CellPath, Fire
 from nas.fused.group_kernels import I64
 from nas.fused.threads import share
 from nas.sparse import list_kernels as lists
-from nas.sparse.dense import Linear, Signal
+from nas.sparse.dense import DenseView, Linear, Signal
 from nas.sparse.layout import Layout, NotSpikingError, at_rest
-from nas.sparse.nodes import NodeWork
-from nas.sparse.tables import Arrays, Size, SpikeMap
+from nas.sparse.nodes import NodeWork, Work
+from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap
+from stereo.cost_volume import coincidence_volume
 from stereo.disparity import soft_argmax, upsample_scores
 from stereo.errors import StereoError
 from stereo.network import STRIDE, HybridStereo
@@ -34,14 +36,13 @@ class EventNetwork:
     rounding error of its threshold may fall to the other side of it.
 
     Args:
-        network: whose stages all spike, with a coincidence volume; norms folded or not.
+        network: with a coincidence volume; norms folded or not. Analog stages are dense.
         height: rows of a frame.
         width: columns.
         max_disparity: largest disparity searched, pixels; the configuration's unless given.
 
     Raises:
-        StereoError: a network with analog stages, another volume, or an encoding that is not
-            binary.
+        StereoError: a network with another volume, or an encoding that is not binary.
     """
 
     def __init__(
@@ -67,18 +68,23 @@ class EventNetwork:
         layout, features, matching = self.layout, network.features, network.matching
         size = 2, -(-self.height // STRIDE) * STRIDE, -(-self.width // STRIDE) * STRIDE
         self.entry = layout.store.spikes(size, network.encoding.channels)
-        both = fine = Signal((self.entry,))
+        both = Signal((self.entry,))
+        path = cast("CellPath", features.cells)
+        ends = partial(layout.enter, path, "end")
+        fine = layout.enter(path, "stem", both)
         for fire in features.stem:
             fine = layout.fire(cast("Fire", fire), fine)
-        coarse = layout.path(cast("CellPath", features.cells), fine)
-        learned = layout.fire(features.project, fine, coarse)
-        events = layout.pool(both, 1, STRIDE)
-        volume = coincidences(layout, Signal((*learned.parts, *events.parts)), self.planes)
-        fine = layout.fire(matching.stem, volume)
-        coarse = layout.path(cast("CellPath", matching.cells), fine)
-        fused = layout.fire(matching.fuse, fine, coarse)
+        learned = layout.fire(features.project, ends(fine), ends(layout.path(path, fine)))
+        events = ends(layout.pool(both, 1, STRIDE))
+        found = Signal((*learned.parts, *events.parts), once=learned.once)
+        volume = coincidences(layout, found, self.planes)
+        path = cast("CellPath", matching.cells)
+        ends = partial(layout.enter, path, "end")
+        fine = layout.fire(matching.stem, layout.enter(path, "stem", volume))
+        fused = layout.fire(matching.fuse, ends(fine), ends(layout.path(path, fine)))
         score = Linear(matching.score.weight, matching.score.bias)
-        self.scores = layout.currents(score, fused, 1, adds=True)
+        self.scores = layout.currents(score, fused, 1, adds=not fused.once)
+        self._once = fused.once
 
     def calibrate(self, left: Float[Tensor, "T 1 C H W"], right: Float[Tensor, "T 1 C H W"]) -> int:
         """Choose for every node, by time on these frames, between its list and a dense convolution.
@@ -90,12 +96,13 @@ class EventNetwork:
         Returns:
             How many nodes are computed densely from now on.
         """
+        every = [*self.layout.work, *self.layout.last]
         nodes = [
             (number, work)
-            for number, work in enumerate(self.layout.work)
+            for number, work in enumerate(every)
             if isinstance(work, NodeWork) and work.other is not None
         ]
-        best = {way: np.full(len(self.layout.work), np.inf) for way in (False, True)}
+        best = {way: np.full(len(every), np.inf) for way in (False, True)}
         for way in (False, True) * CALIBRATIONS:
             for _, work in nodes:
                 work.densely = way
@@ -119,29 +126,34 @@ class EventNetwork:
             )
         self._run(left, right)
         planes, h, w = self.scores.size
-        mean = torch.from_numpy(self._total().reshape(1, planes, h, w) / max(1, len(left)))
+        steps = 1 if self._once else max(1, len(left))
+        mean = torch.from_numpy(self.scores.view(self.arrays).reshape(1, planes, h, w) / steps)
         large = upsample_scores(mean, (h * STRIDE, w * STRIDE))
         return soft_argmax(large[..., : self.height, : self.width], STRIDE)
-
-    def _total(self) -> Float32[np.ndarray, " N"]:
-        """Return the scores, added up over time steps, as they lie."""
-        first = self.scores.numbers
-        return self.arrays.numbers[first : first + int(np.prod(self.scores.size))]
 
     def _run(
         self, left: Float[Tensor, "T 1 C H W"], right: Float[Tensor, "T 1 C H W"]
     ) -> Float64[np.ndarray, " works"]:
         """Add up the scores of all time steps; return the seconds that every work took."""
-        seconds = np.zeros(len(self.layout.work))
-        self._total()[:] = 0
-        at_rest(self.arrays, self.layout.states)
+        layout, arrays = self.layout, self.arrays
+        seconds = np.zeros(len(layout.work) + len(layout.last))
+        at_rest(arrays, layout.states)
+        for sums in (self.scores, *layout.sums):
+            sums.view(arrays)[...] = 0
         for views in torch.cat([left, right], dim=1).contiguous():
             self._enter(views)
-            for number, work in enumerate(self.layout.work):
-                began = perf_counter()
-                work.run(self.arrays)
-                seconds[number] += perf_counter() - began
+            self._work(layout.work, seconds)
+        for sums in layout.sums:
+            sums.view(arrays)[...] /= max(1, len(left))
+        self._work(layout.last, seconds[len(layout.work) :])
         return seconds
+
+    def _work(self, every: list[Work], seconds: Float64[np.ndarray, " works"]) -> None:
+        """Do work, and add up the seconds that each piece takes."""
+        for number, work in enumerate(every):
+            began = perf_counter()
+            work.run(self.arrays)
+            seconds[number] += perf_counter() - began
 
     def _enter(self, views: Float[Tensor, "2 C H W"]) -> None:
         """List the spikes of both views at one time step."""
@@ -168,6 +180,7 @@ class CoincidenceWork:
         self.tables: list[I64] = []
         first = 0
         for part in features.parts:
+            assert isinstance(part, SpikeMap)
             self.tables.append(_coincidence_table(part, volume, first))
             first += part.channels
 
@@ -183,12 +196,35 @@ class CoincidenceWork:
             share(some, volume.lines * volume.slot)
 
 
+class DenseVolume:
+    """The cost volume of features that are not all spikes.
+
+    Args:
+        features: of both views; the cameras are planes.
+        volume: gets their products.
+    """
+
+    def __init__(self, features: Signal, volume: CurrentMap) -> None:
+        self.view, self.volume = DenseView(features), volume
+
+    def run(self, arrays: Arrays) -> None:
+        """Write the products of the present step."""
+        views = self.view.read(arrays).permute(0, 3, 1, 2)  # [2, C, h, w]
+        left, right = (view[None, None] for view in views)
+        found = coincidence_volume(left, right, self.volume.size[0])[0, 0]
+        torch.from_numpy(self.volume.view(arrays)).copy_(found.permute(1, 2, 3, 0))
+
+
 def coincidences(layout: Layout, features: Signal, planes: int) -> Signal:
     """Lay out the cost volume; return it."""
     size: Size = (planes, *features.size[1:])
-    volume = layout.store.spikes(size, features.channels)
-    layout.work.append(CoincidenceWork(features, volume))
-    return Signal((volume,))
+    if features.spikes:
+        listed = layout.store.spikes(size, features.channels)
+        layout.add(CoincidenceWork(features, listed), once=features.once)
+        return Signal((listed,), once=features.once)
+    dense = layout.store.currents(size, features.channels)
+    layout.add(DenseVolume(features, dense), once=features.once)
+    return Signal((dense,), once=features.once)
 
 
 def _coincidence_table(part: SpikeMap, volume: SpikeMap, first: int) -> I64:

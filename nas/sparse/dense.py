@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas.fused.group_kernels import I64
+from nas.dims import resize
 from nas.sparse import list_kernels as lists
 from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap
 
@@ -38,12 +38,14 @@ class Signal:
     """Maps of one size whose channels stand side by side.
 
     Attributes:
-        parts: the maps.
-        twice: size that they are seen at, each spike two along every axis; None for their own.
+        parts: the maps, of spikes or of analog values.
+        twice: size that spikes are seen at, each two along every axis; None for their own.
+        once: whether they are there once, after the last time step.
     """
 
-    parts: tuple[SpikeMap, ...]
+    parts: tuple[SpikeMap | CurrentMap, ...]
     twice: Size | None = None
+    once: bool = False
 
     @property
     def size(self) -> Size:
@@ -55,51 +57,79 @@ class Signal:
         """Of all parts."""
         return sum(part.channels for part in self.parts)
 
+    @property
+    def spikes(self) -> bool:
+        """Whether all of it is spikes."""
+        return all(isinstance(part, SpikeMap) for part in self.parts)
 
-class DenseConvolution:
-    """One convolution of a signal, computed densely.
+
+class DenseView:
+    """A signal as a dense tensor, made anew at every step.
 
     Args:
-        op: with weights.
+        signal: spikes, analog values, or both.
+    """
+
+    def __init__(self, signal: Signal) -> None:
+        self.signal = signal
+        self._size = signal.parts[0].size
+        self._values = np.zeros((*self._size, signal.channels), np.float32)
+
+    def read(self, arrays: Arrays) -> Tensor:
+        """Return ``[planes, rows, columns, C]`` at the signal's own size."""
+        values, first = self._values, 0
+        if self.signal.spikes:
+            values[:] = 0
+        for part in self.signal.parts:
+            if isinstance(part, SpikeMap):
+                if not self.signal.spikes:
+                    values[..., first : first + part.channels] = 0
+                self._unpack(part, first, arrays)
+            else:
+                values[..., first : first + part.channels] = part.view(arrays)
+            first += part.channels
+        return torch.from_numpy(values)
+
+    def _unpack(self, part: SpikeMap, first: int, arrays: Arrays) -> None:
+        columns, channels = self._size[2], self.signal.channels
+        table = [
+            part.places, part.counts, part.lines, columns, part.channels, channels, first
+        ]  # fmt: skip
+        lists.unpack(np.array(table), arrays.places, arrays.counts, self._values.reshape(-1))
+
+
+class DenseConvolution:
+    """One operation on a signal, computed densely.
+
+    Args:
+        op: without weights, values pass as they are.
         signal: what it reads.
     """
 
     def __init__(self, op: Linear, signal: Signal) -> None:
-        assert op.weight is not None
-        self.op, self.signal = op, signal
-        volume = op.weight.ndim == 5
-        layout = torch.channels_last_3d if volume else torch.channels_last
-        self.weight = op.weight.detach().float().contiguous(memory_format=layout)
-        size = signal.parts[0].size
-        self.dense = np.zeros((*size, signal.channels), np.float32)
-        self.tables: list[I64] = []
-        first = 0
-        for part in signal.parts:
-            self.tables.append(
-                np.array([part.places, part.counts, part.lines, size[2], part.channels,
-                          signal.channels, first])
-            )  # fmt: skip
-            first += part.channels
+        self.op, self.twice, self.view = op, signal.twice, DenseView(signal)
+        self._weight = None
+        if op.weight is not None:
+            layout = torch.channels_last_3d if op.weight.ndim == 5 else torch.channels_last
+            self._weight = op.weight.detach().float().contiguous(memory_format=layout)
 
     def currents(self, arrays: Arrays) -> Tensor:
         """Return ``[planes, rows, columns, C_out]``, without the bias."""
-        self.dense[:] = 0
-        for table in self.tables:
-            lists.unpack(table, arrays.places, arrays.counts, self.dense.reshape(-1))
-        x = torch.from_numpy(self.dense)
-        if self.weight.ndim == 5:
-            return self._convolved(x[None].permute(0, 4, 1, 2, 3))[0].permute(1, 2, 3, 0)
-        return self._convolved(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        x = self.view.read(arrays)
+        if self._weight is None:
+            return x
+        found = self._convolved(channels_first(x, self._weight.ndim - 2), self._weight)
+        return from_channels_first(found)
 
-    def _convolved(self, x: Tensor) -> Tensor:
+    def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return the convolution of ``[N, C, *S]``."""
-        axes = self.weight.ndim - 2
-        if self.signal.twice is not None:
-            x = F.interpolate(x, size=self.signal.twice[-axes:], mode="nearest")
-        op, taps = self.op, self.weight.shape[2]
+        axes = weight.ndim - 2
+        if self.twice is not None:
+            x = F.interpolate(x, size=self.twice[-axes:], mode="nearest")
+        op, taps = self.op, weight.shape[2]
         padding = 0 if op.stride > 1 else op.dilation * (taps // 2)
         found: Tensor = torch.ops.aten.mkldnn_convolution(
-            x, self.weight, None, [padding] * axes, [op.stride] * axes, [op.dilation] * axes, 1
+            x, weight, None, [padding] * axes, [op.stride] * axes, [op.dilation] * axes, 1
         )
         return found
 
@@ -118,10 +148,56 @@ class DenseSum:
 
     def run(self, arrays: Arrays) -> None:
         """Write the currents of the present step."""
-        first = self.to.numbers
-        shape = *self.to.size, self.to.channels
-        target = torch.from_numpy(arrays.numbers[first : first + int(np.prod(shape))]).view(shape)
+        target = torch.from_numpy(self.to.view(arrays))
         with torch.no_grad():
             target.copy_(self.convolutions[0].currents(arrays))
             for convolution in self.convolutions[1:]:
                 target += convolution.currents(arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseResize:
+    """Analog values at another size, as ``nas.dims.resize`` has them.
+
+    Attributes:
+        view: what is resized.
+        to: where it goes.
+        dimension: of space, 2 or 3.
+    """
+
+    view: DenseView
+    to: CurrentMap
+    dimension: int
+
+    def run(self, arrays: Arrays) -> None:
+        """Write the values of the present step."""
+        x = channels_first(self.view.read(arrays), self.dimension)
+        size = self.to.size[3 - self.dimension :]
+        torch.from_numpy(self.to.view(arrays)).copy_(from_channels_first(resize(x, size)))
+
+
+@dataclass(frozen=True, eq=False)
+class OverTime:
+    """The sum of a signal over time steps, for a stage that runs once, on the mean.
+
+    Attributes:
+        view: the signal.
+        to: zeros before the first step.
+    """
+
+    view: DenseView
+    to: CurrentMap
+
+    def run(self, arrays: Arrays) -> None:
+        """Add the values of the present step."""
+        self.to.view(arrays)[...] += self.view.read(arrays).numpy()
+
+
+def channels_first(x: Tensor, dimension: int) -> Tensor:
+    """Return ``[planes, rows, columns, C]`` as ``[planes, C, H, W]``, or ``[1, C, D, H, W]``."""
+    return x.permute(0, 3, 1, 2) if dimension == 2 else x[None].permute(0, 4, 1, 2, 3)
+
+
+def from_channels_first(x: Tensor) -> Tensor:
+    """Return what ``channels_first`` returned as it was."""
+    return x.permute(0, 2, 3, 1) if x.ndim == 4 else x[0].permute(1, 2, 3, 0)

@@ -16,10 +16,18 @@ from nas.cell import Cell, CellPath, Fire
 from nas.dims import ConvNorm, level_size
 from nas.fused.group_kernels import I64
 from nas.fused.threads import share
-from nas.neurons.modules import Neuron
+from nas.neurons.modules import Analog, Neuron
 from nas.ops import NoCurrent, Separable
 from nas.sparse import list_kernels as lists
-from nas.sparse.dense import DenseConvolution, DenseSum, Linear, Signal
+from nas.sparse.dense import (
+    DenseConvolution,
+    DenseResize,
+    DenseSum,
+    DenseView,
+    Linear,
+    OverTime,
+    Signal,
+)
 from nas.sparse.edges import currents, repeated, same, table, taps, tiles
 from nas.sparse.nodes import NodeWork, Work, fire, sum_currents
 from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap, Store
@@ -54,22 +62,30 @@ class Layout:
     Attributes:
         store: where everything lies.
         work: of one time step.
+        last: after the last of them.
         states: first and last numbers of what must be zero for neurons at rest.
+        sums: over time steps; zeros at first, divided by their number before ``last``.
     """
 
     def __init__(self) -> None:
         self.store = Store()
         self.work: list[Work] = []
+        self.last: list[Work] = []
         self.states: list[tuple[int, int]] = []
+        self.sums: list[CurrentMap] = []
+
+    def add(self, work: Work, *, once: bool) -> None:
+        """Add work: of every time step, or after the last."""
+        (self.last if once else self.work).append(work)
 
     def fire(self, module: Fire, *inputs: Signal) -> Signal:
-        """Lay out ``Fire.forward``.
+        """Lay out ``Fire.forward``; an analog node is its rectified currents.
 
         Raises:
-            NotSpikingError: an analog node, or an operation without a counterpart on lists.
+            NotSpikingError: a node that neither fires nor rectifies, or an operation without a
+                counterpart here.
         """
-        if not isinstance(module.neuron, Neuron) or not module.neuron.emits_spikes:
-            raise NotSpikingError(f"{type(module.neuron).__name__} does not fire.")
+        neuron, once = module.neuron, inputs[0].once
         ops = [linear(edge) for edge in module.edges]
         carried = [(op, x) for op, x in zip(ops, inputs, strict=True) if op is not None]
         size = _size_after(inputs[0].size, ops[0] or Linear())
@@ -78,12 +94,21 @@ class Layout:
         channels = _channels(module, carried)
         rows = [currents(self.store, self.currents(op, x, channels), size) for op, x in coarse]
         flow = sum((op.bias for op, _ in here if op.bias is not None), torch.zeros(channels))
-        edges = rows + [row for op, x in here for row in self._edges(op, x)]
-        laid = fire(self.store, size, channels, edges, flow, module.neuron)
-        self.work.append(laid.work)
-        self._densely(laid.work, here, rows, size, channels)
-        self.states.append(laid.state)
-        return Signal((laid.spikes,))
+        before = self._analog(here, rows, size, channels)
+        edges = rows + self._listed(here)
+        if isinstance(neuron, Neuron) and neuron.emits_spikes:
+            laid = fire(self.store, size, channels, edges, flow, neuron)
+            work, found = laid.work, Signal((laid.spikes,), once=once)
+            self.states.append(laid.state)
+        elif isinstance(neuron, Analog):
+            work, values = sum_currents(self.store, size, channels, edges, flow, rectifies=True)
+            found = Signal((values,), once=once)
+        else:
+            raise NotSpikingError(f"{type(neuron).__name__} neither fires nor rectifies.")
+        work.before = before
+        self.add(work, once=once)
+        self._densely(work, here, rows, size, channels)
+        return found
 
     def currents(self, op: Linear, x: Signal, channels: int, *, adds: bool = False) -> CurrentMap:
         """Lay out the currents of an operation by themselves.
@@ -94,12 +119,23 @@ class Layout:
             channels: of the currents.
             adds: whether they are added to what is there, step after step.
         """
-        work, found = sum_currents(
-            self.store, x.size, channels, self._edges(op, x), op.bias, adds=adds
-        )
-        self.work.append(work)
-        self._densely(work, [(op, x)], [], x.size, channels)
+        rows: list[I64] = []
+        before = self._analog([(op, x)], rows, x.size, channels)
+        edges = rows + self._listed([(op, x)])
+        work, found = sum_currents(self.store, x.size, channels, edges, op.bias, adds=adds)
+        work.before = before
+        self.add(work, once=x.once)
+        self._densely(work, [(op, x)], rows, x.size, channels)
         return found
+
+    def enter(self, path: CellPath, stage: str, x: Signal) -> Signal:
+        """Lay out ``CellPath.enter``: the mean over time steps where a stage runs once."""
+        if stage not in path.once or x.once:
+            return x
+        found = self.store.currents(x.size, x.channels)
+        self.add(OverTime(DenseView(x), found), once=False)
+        self.sums.append(found)
+        return Signal((found,), once=True)
 
     def cell(self, module: Cell, before: Signal, previous: Signal, size: Size) -> Signal:
         """Lay out ``Cell.forward``."""
@@ -107,56 +143,84 @@ class Layout:
         for index, (node, sources) in enumerate(zip(module.nodes, module.sources, strict=True)):
             assert isinstance(node, Fire)
             values[f"node{index}"] = self.fire(node, *(values[source] for source in sources))
-        return Signal(tuple(part for name in module.outputs for part in values[name].parts))
+        parts = tuple(part for name in module.outputs for part in values[name].parts)
+        return Signal(parts, once=before.once)
 
     def path(self, module: CellPath, x: Signal) -> Signal:
         """Lay out ``CellPath.forward``; of images the planes are no axis of space."""
         before = previous = x
         spatial = 3 - module.dimension
-        for cell, level in zip(module.cells, module.path, strict=True):
+        cells = zip(module.cells, module.path, strict=True)
+        for layer, (cell, level) in enumerate(cells):
             assert isinstance(cell, Cell)
-            size = (*x.size[:spatial], *level_size(x.size[spatial:], level))
+            before, previous = (self.enter(module, f"layer{layer}", y) for y in (before, previous))
+            planes, rows, columns = x.size
+            size = (*x.size[:spatial], *level_size((planes, rows, columns)[spatial:], level))
             before, previous = previous, self.cell(cell, before, previous, size)  # type: ignore[arg-type]
         return previous
 
     def resize(self, x: Signal, size: Size) -> Signal:
         """Lay out ``nas.dims.resize``; planes of images keep their number."""
+        if x.size == size:
+            return x
+        if not x.spikes:
+            found = self.store.currents(size, x.channels)
+            dimension = 2 if x.size[0] == size[0] and x.size[0] > 1 else 3
+            self.add(DenseResize(DenseView(x), found, dimension), once=x.once)
+            return Signal((found,), once=x.once)
         while x.size != size and all(a >= b for a, b in zip(x.size, size, strict=True)):
-            factor = 2 if x.size[0] != size[0] else 1
-            x = self.pool(x, factor, 2)
+            x = self.pool(x, 2 if x.size[0] != size[0] else 1, 2)
         if x.size == size:
             return x
         return Signal(x.parts, size) if _doubles(x.size, size) else self.repeated(x.parts, size)
 
-    def repeated(self, parts: Sequence[SpikeMap], size: Size) -> Signal:
+    def repeated(self, parts: Sequence[SpikeMap | CurrentMap], size: Size) -> Signal:
         """Lay out the repetition of every spike at all places that it is nearest to."""
-        return Signal(tuple(self._repeat(part, size) for part in parts))
+        return Signal(tuple(self._repeat(part, size) for part in _maps(parts)))
 
     def pool(self, x: Signal, factor_z: int, factor: int) -> Signal:
         """Lay out the maximum over places that fall together; the last ones may be fewer."""
         planes, rows, columns = x.size
         size = -(-planes // factor_z), -(-rows // factor), -(-columns // factor)
-        return Signal(tuple(self._pool(part, size, factor_z, factor) for part in x.parts))
+        return Signal(tuple(self._pool(part, size, factor_z, factor) for part in _maps(x.parts)))
+
+    def _analog(
+        self, ops: list[tuple[Linear, Signal]], rows: list[I64], size: Size, channels: int
+    ) -> tuple[Work, ...]:
+        """Return what computes the currents of analog inputs; add the edge that reads them."""
+        dense = tuple(DenseConvolution(op, x) for op, x in ops if not x.spikes)
+        if not dense:
+            return ()
+        found = self.store.currents(size, channels)
+        rows.append(currents(self.store, found, size))
+        return (DenseSum(dense, found),)
 
     def _densely(
         self, work: NodeWork, ops: list[tuple[Linear, Signal]], others: list[I64], size: Size,
         channels: int,
     ) -> None:  # fmt: skip
-        """Lay out the dense way to a node's currents; spikes that pass as they are stay listed."""
-        dense = tuple(DenseConvolution(op, x) for op, x in ops if op.weight is not None)
+        """Lay out the dense way of listed inputs; spikes that pass as they are stay listed."""
+        listed = [(op, x) for op, x in ops if x.spikes]
+        dense = tuple(DenseConvolution(op, x) for op, x in listed if op.weight is not None)
         if not dense:
             return
         found = self.store.currents(size, channels)
-        rows = [row for op, x in ops if op.weight is None for row in self._edges(op, x)]
-        rows = [*others, *rows, currents(self.store, found, size)]
-        work.other = DenseSum(dense, found), table(rows)
+        rows = self._listed([(op, x) for op, x in listed if op.weight is None])
+        work.other = (
+            DenseSum(dense, found),
+            table([*others, *rows, currents(self.store, found, size)]),
+        )
+
+    def _listed(self, ops: list[tuple[Linear, Signal]]) -> list[I64]:
+        """Return the edges from lists of spikes."""
+        return [row for op, x in ops if x.spikes for row in self._edges(op, x)]
 
     def _edges(self, op: Linear, signal: Signal) -> list[I64]:
         """Return the edges from each part of a signal."""
         if signal.twice is not None and op.weight is None:
             signal = self.repeated(signal.parts, signal.twice)
         edges, first = [], 0
-        for part in signal.parts:
+        for part in _maps(signal.parts):
             last = first + part.channels
             if op.weight is None:
                 edges.append(same(part, first))
@@ -240,6 +304,13 @@ def _doubles(there: Size, here: Size) -> bool:
     """Whether every axis of space becomes twice as long, or one less; planes of images stay."""
     doubled = [want in (2 * have, 2 * have - 1) for have, want in zip(there, here, strict=True)]
     return all(doubled[1:]) and (doubled[0] or there[0] == here[0])
+
+
+def _maps(parts: Sequence[SpikeMap | CurrentMap]) -> list[SpikeMap]:
+    """Return the parts of a signal that is spikes."""
+    found = [part for part in parts if isinstance(part, SpikeMap)]
+    assert len(found) == len(parts)
+    return found
 
 
 def _channels(module: Fire, carried: list[tuple[Linear, Signal]]) -> int:

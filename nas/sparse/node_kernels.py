@@ -27,13 +27,13 @@ U8 = npt.NDArray[np.uint8]
 
 (
     PLANES, ROWS, COLUMNS, CHANNELS, PAD, BIAS, FIRES, PLACES, COUNTS, CONST, CONST_WIDTH, STATE,
-    CURRENT_OUT, ADDS,
-) = range(14)  # fmt: skip
+    CURRENT_OUT, ADDS, RECTIFIES,
+) = range(15)  # fmt: skip
 """Of a node: size; columns that runs may leave the row by; offset of the bias; whether it fires;
 offsets of its list, counts, constants, their width, the state; offset of the currents that it
-writes if it does not fire, and whether it adds them to what is there."""
+writes if it does not fire, whether it adds them to what is there, and whether it rectifies them."""
 
-NODE_FIELDS = 14
+NODE_FIELDS = 15
 
 (
     KIND, DEPTH, HEIGHT, RUNS, SPACING, DILATION, REACH, WEIGHTS, INPUTS, RUN, FROM_PLACES,
@@ -241,6 +241,16 @@ def _emit(node: I64, line: int, fired: F32, places: U32, counts: I32) -> None:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+def _write(node: I64, line: int, current: F32, numbers: F32) -> None:
+    """Write the currents of a row that nothing fires on."""
+    begin = node[CURRENT_OUT] + line * current.size
+    lowest = np.float32(0.0) if node[RECTIFIES] else np.float32(-np.inf)
+    for i in range(current.size):
+        before = numbers[begin + i] if node[ADDS] else np.float32(0.0)
+        numbers[begin + i] = max(lowest, before + current[i])
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def run_node(
     node: I64, edges: npt.NDArray[np.int64], step: int, places: U32, counts: I32, numbers: F32,
     maps: I32, tickets: I64,
@@ -279,8 +289,5 @@ def run_node(
                 call(step, (center, width, const, state, kept, fired))
                 _emit(node, line, fired, places, counts)
             else:
-                begin = node[CURRENT_OUT] + line * width
-                for i in range(width):
-                    before = numbers[begin + i] if node[ADDS] else np.float32(0.0)
-                    numbers[begin + i] = before + center[i]
+                _write(node, line, center, numbers)
         done(tickets)

@@ -45,6 +45,7 @@ class NodeWork:
         edges: those of its edges.
         step: address of its neuron's step.
         values: neurons, by which threads are chosen.
+        before: what must be done first: currents of analog inputs.
         other: what computes its currents densely, and the edges that read them; None for nothing.
         densely: whether that is what is done.
     """
@@ -53,12 +54,15 @@ class NodeWork:
     edges: npt.NDArray[np.int64]
     step: int
     values: int
+    before: tuple[Work, ...] = ()
     other: tuple[Work, npt.NDArray[np.int64]] | None = None
     densely: bool = False
 
     def run(self, arrays: Arrays) -> None:
         """Compute the node at one time step; its state goes on from the one before."""
         edges = self.edges
+        for work in self.before:
+            work.run(arrays)
         if self.densely and self.other is not None:
             dense, edges = self.other
             dense.run(arrays)
@@ -124,7 +128,7 @@ def fire(
 
 def sum_currents(
     store: Store, size: Size, channels: int, edges: Sequence[I64], bias: Tensor | None,
-    *, adds: bool = False,
+    *, adds: bool = False, rectifies: bool = False,
 ) -> tuple[NodeWork, CurrentMap]:  # fmt: skip
     """Lay out currents that nothing fires on here.
 
@@ -135,10 +139,11 @@ def sum_currents(
         edges: rows of its table.
         bias: ``[C]``; None for none.
         adds: whether they are added to what is there, step after step.
+        rectifies: whether what is negative becomes zero: an analog node.
     """
     found = store.currents(size, channels)
     node, rows = _node(store, size, channels, edges, bias)
-    node[k.CURRENT_OUT], node[k.ADDS] = found.numbers, adds
+    node[k.CURRENT_OUT], node[k.ADDS], node[k.RECTIFIES] = found.numbers, adds, rectifies
     constants = np.zeros((len(CONSTANTS), 1), np.float32)
     node[k.CONST], node[k.CONST_WIDTH] = store.keep(constants), 1
     step = advance_of(False, False, True, RESETS["hard"], False, True, False, False)

@@ -63,6 +63,12 @@ class CurrentMap:
     channels: int
     numbers: int
 
+    def view(self, arrays: "Arrays") -> F32:
+        """Return the numbers ``[planes, rows, columns, channels]``, to read and to write."""
+        planes, rows, columns = self.size
+        last = self.numbers + planes * rows * columns * self.channels
+        return arrays.numbers[self.numbers : last].reshape(planes, rows, columns, self.channels)
+
 
 class Arrays(NamedTuple):
     """What kernels work with."""

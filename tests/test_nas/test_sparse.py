@@ -342,15 +342,48 @@ def test_runs_are_whole_vectors(length):
     assert padded(length) < length + 8
 
 
-def test_what_does_not_fire_is_refused():
+def test_what_neither_fires_nor_rectifies_is_refused():
     layout = Layout()
     x = Signal((layout.store.spikes((1, 3, 3), 2),))
     with pytest.raises(NotSpikingError, match="Integrator"):
         layout.fire(Fire([edge("conv3", 2, 2, 2)], Integrator()), x)
-    with pytest.raises(NotSpikingError, match="Analog"):
-        layout.fire(Fire([edge("conv3", 2, 2, 2)], NEURONS["relu"](LIFParams())), x)
     with pytest.raises(NotSpikingError, match="Linear"):
         layout.fire(Fire([nn.Linear(2, 2)], LIF()), x)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_analog_nodes(dimension):
+    """Spikes to analog values, both of them to analog values, all of it to spikes."""
+    torch.manual_seed(0)
+    size = (5, 7, 9) if dimension == 3 else (2, 7, 9)
+    x = spikes(dimension, 3, 4, size, 0.3, torch.Generator().manual_seed(0))
+    ops = [["conv3", "skip"], ["dilated3", "conv1"], ["conv3", "skip"]]
+    neurons = [NEURONS["relu"](LIFParams()), NEURONS["relu"](LIFParams()), LIF()]
+    first, second, third = (
+        Fire([edge(op, dimension, 4, 4) for op in names], neuron)
+        for names, neuron in zip(ops, neurons, strict=True)
+    )
+    with torch.no_grad():
+        one = first(x, x)
+        two = second(x, one)
+        wanted = third(two, one), two
+    layout = Layout()
+    entry = Signal((layout.store.spikes(size, 4),))
+    one = layout.fire(first, entry, entry)
+    two = layout.fire(second, entry, one)
+    out = layout.fire(third, two, one)
+    arrays = layout.store.arrays()
+    assert wanted[0].sum() > 0
+    for densely in (False, True):
+        choose(layout, densely=densely)
+        at_rest(arrays, layout.states)
+        for step, frame in enumerate(x):
+            enter(arrays, entry.parts[0], planes_first(frame, dimension))
+            for work in layout.work:
+                work.run(arrays)
+            values = torch.from_numpy(two.parts[0].view(arrays)).permute(0, 3, 1, 2)
+            assert torch.equal(values, planes_first(wanted[1][step], dimension))
+            assert torch.equal(read(arrays, out), planes_first(wanted[0][step], dimension))
 
 
 def test_maps_too_large_for_an_entry_are_refused():

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from nas.dims import ConvNorm
 from nas.fold import fold_norms
+from nas.methods.sampling import random_genotype
 from nas.sparse.nodes import NodeWork
 from stereo.analog_twin import analog_genotype
 from stereo.checkpoint import SHIPPED, load_run
@@ -16,6 +18,7 @@ from stereo.errors import StereoError
 from stereo.event_network import EventNetwork
 from stereo.network import HybridStereo
 from stereo.presets import PRESETS
+from stereo.search.setting import Relaxation
 
 
 def exact(seed=0, steps=2, **changes):
@@ -110,16 +113,51 @@ def test_a_dead_camera():
 @pytest.mark.parametrize(
     "changes", [{"network.volume": "concatenation"}, {"encoding.name": "voxel"}]
 )
-def test_networks_that_do_not_spike_throughout_are_refused(changes):
+def test_other_volumes_and_encodings_are_refused(changes):
     with pytest.raises(StereoError, match=r"volume|encoding"):
         EventNetwork(exact(**changes), 12, 12)
 
 
-def test_analog_stages_are_refused():
+@pytest.mark.parametrize("seed", range(12))
+def test_networks_of_spiking_and_analog_stages(seed):
+    """Whatever the search may find: any wiring, path and neurons, analog stages that run once."""
+    space = Relaxation(space="hybrid_stereo", neurons=("lif", "alif", "plif")).build()
+    genotype = random_genotype(space, np.random.default_rng(seed))
+    torch.manual_seed(seed)
+    network = HybridStereo(PRESETS["tiny"]().override({"encoding.steps": "3"}), genotype)
+    left, right = views(network, (24, 36), 0.3, seed)
+    with torch.no_grad():
+        for _ in range(20):
+            network.train()(left, right)
+        network.eval()
+        wanted = network(left, right)
+    events = EventNetwork(network, 24, 36)
+    nodes = [w for w in (*events.layout.work, *events.layout.last) if isinstance(w, NodeWork)]
+    for chosen in (False, True):
+        for node in nodes:
+            node.densely = chosen
+        found = events(left, right)
+        assert float(((found - wanted).abs() > 0.01).float().mean()) < 0.02
+
+
+@pytest.mark.parametrize("parts", [(), ("feature",), ("matching",), ("feature", "matching")])
+def test_analog_stages_run_once_behind_the_last_spike(parts):
     config = PRESETS["tiny"]()
-    genotype = analog_genotype(load_genotype(config.network.genotype))
-    with pytest.raises(StereoError, match="does not fire"):
-        EventNetwork(HybridStereo(config, replace(genotype)).eval(), 12, 12)
+    spiking = load_genotype(config.network.genotype)
+    analog = analog_genotype(spiking)
+    mixed = {name: (analog if name in parts else spiking).parts[name] for name in spiking.parts}
+    torch.manual_seed(0)
+    network = HybridStereo(config, replace(spiking, parts=mixed))
+    left, right = views(network, (24, 36), 0.3)
+    with torch.no_grad():
+        for _ in range(20):
+            network.train()(left, right)
+        network.eval()
+        wanted = network(left, right)
+    events = EventNetwork(network, 24, 36)
+    assert bool(events.layout.last) == ("matching" in parts)
+    found = events(left, right)
+    assert float(((found - wanted).abs() > 0.01).float().mean()) < 0.02
 
 
 def test_frames_that_it_was_not_laid_out_for_are_refused():
