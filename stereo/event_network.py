@@ -25,7 +25,7 @@ from stereo.disparity import soft_argmax, upsample_scores
 from stereo.errors import StereoError
 from stereo.network import STRIDE, HybridStereo
 
-CALIBRATIONS = 3
+CALIBRATIONS = 2
 """Runs of each way, the fastest of which counts."""
 
 
@@ -85,6 +85,12 @@ class EventNetwork:
         score = Linear(matching.score.weight, matching.score.bias)
         self.scores = layout.currents(score, fused, 1, adds=not fused.once)
         self._once = fused.once
+
+    @property
+    def nodes(self) -> list[NodeWork]:
+        """All nodes, and currents that are computed by themselves."""
+        every = (*self.layout.work, *self.layout.last)
+        return [work for work in every if isinstance(work, NodeWork)]
 
     def calibrate(self, left: Float[Tensor, "T 1 C H W"], right: Float[Tensor, "T 1 C H W"]) -> int:
         """Choose for every node, by time on these frames, between its list and a dense convolution.

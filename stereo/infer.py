@@ -14,6 +14,7 @@ from data.recording import Recording
 from energy import EnergyReport, mean_report, profile
 from stereo.analog_twin import beside_twin
 from stereo.draw import Picture
+from stereo.executors import Executor
 from stereo.metrics import Accuracy, AccuracyMeter
 from stereo.network import HybridStereo
 from stereo.options import InferOptions
@@ -73,11 +74,13 @@ def infer(
     view = _view(recording, network, windows, options, fps)
     folder = ResultFolder(out)
     tally, watch = _Tally(recording, network, len(windows), options), Stopwatch()
+    executor = Executor(network, options.executor)
 
     with watch("total"), video_sink(folder.video, fps) as video:
         for result in run_windows(
-            recording, network, windows, max_disparity=options.max_disparity, watch=watch
-        ):
+            recording, network, windows, max_disparity=options.max_disparity, watch=watch,
+            executor=executor,
+        ):  # fmt: skip
             with watch("ground truth"):
                 truth = _truth(recording, result.window)
                 tally.compare(result, truth)
@@ -99,6 +102,7 @@ def infer(
         folder=folder,
         fps=fps,
         windows_per_s=tally.windows_per_s(),
+        executor=executor.about,
         seconds=watch.seconds,
         accuracy=accuracy,
         energy=energy.to_dict() | beside_twin(energy),

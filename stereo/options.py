@@ -20,6 +20,7 @@ class InferOptions:
         max_windows: the first so many windows only; None for all.
         seed: of the global generator of torch, for networks that draw at random; no operation of
             ours does.
+        executor: who runs the network, a name in ``stereo.executors.EXECUTORS``.
         row_offset: what was measured and corrected between uncalibrated cameras; None otherwise.
 
     Raises:
@@ -34,6 +35,7 @@ class InferOptions:
     max_disparity: int | None = None
     max_windows: int | None = None
     seed: int = 0
+    executor: str = "dense"
     row_offset: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:

@@ -38,6 +38,7 @@ def describe(
     folder: ResultFolder,
     fps: Fraction,
     windows_per_s: float,
+    executor: Mapping[str, Any],
     seconds: Mapping[str, float],
     accuracy: Accuracy | None,
     energy: Mapping[str, Any],
@@ -53,6 +54,7 @@ def describe(
         folder: where the results lie.
         fps: frames per second of the video.
         windows_per_s: rate of encoding and network.
+        executor: who ran the network.
         seconds: wall-clock time by stage.
         accuracy: averages, None without ground truth.
         energy: JSON document of the energy report.
@@ -68,6 +70,7 @@ def describe(
         "t_us": [window.t1_us for window in windows],
         "windows_per_s": windows_per_s,
         "windows_per_s_counts": RATE_NOTE,
+        "executor": dict(executor),
         "video": str(folder.video),
         "video_fps": float(fps),
         "video_speed": covered_us(windows) / 1e6 / float(len(windows) / fps),

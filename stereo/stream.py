@@ -16,6 +16,7 @@ from jaxtyping import Float32
 from data import Events
 from data.recording import CAMERAS, Camera, Recording
 from stereo.errors import StereoError
+from stereo.executors import Executor
 from stereo.network import HybridStereo
 from stereo.stopwatch import Stopwatch
 from stereo.windows import Window
@@ -55,6 +56,7 @@ def run_windows(
     *,
     max_disparity: int | None = None,
     watch: Stopwatch | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[WindowResult]:
     """Estimate the disparity at the end of every window.
 
@@ -64,6 +66,7 @@ def run_windows(
         windows: in rising order of both ends.
         max_disparity: largest disparity searched, pixels; None for the network's.
         watch: counts the time of the stages "read", "encode" and "network".
+        executor: runs the network; as it is unless given.
 
     Raises:
         RecordingError: the recording turned out to be damaged.
@@ -78,7 +81,7 @@ def run_windows(
         with watch("encode"):
             left, right = _encode(network, recording, views, window)
         with watch("network"):
-            disparity = _estimate(network, left, right, max_disparity)
+            disparity = _estimate(executor or network, left, right, max_disparity)
         yield WindowResult(
             index=index,
             window=window,
@@ -151,7 +154,7 @@ def _encode(
 
 
 def _estimate(
-    network: HybridStereo,
+    network: HybridStereo | Executor,
     left: Float32[torch.Tensor, "T 1 C H W"],
     right: Float32[torch.Tensor, "T 1 C H W"],
     max_disparity: int | None,
@@ -165,4 +168,4 @@ def _estimate(
             "The network estimates NaN or infinity, so its weights are damaged or its training "
             "diverged. Train it again, or use the shipped network by leaving --run out."
         )
-    return disparity  # type: ignore[no-any-return]
+    return disparity

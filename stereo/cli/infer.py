@@ -1,7 +1,7 @@
 """``stereo infer``: a recording in; a disparity video, images, accuracy and energy out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -60,6 +60,10 @@ def infer(
     max_windows: Annotated[
         int | None, typer.Option(help="The first so many windows only.", show_default="all")
     ] = None,
+    executor: Annotated[
+        str,
+        typer.Option(help="dense; event (lists of spikes); auto (the faster on this recording)."),
+    ] = "dense",
     seed: Annotated[int, typer.Option(help="Of anything random in the network.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as one JSON document.")
@@ -84,6 +88,7 @@ def infer(
             max_disparity=max_disparity,
             max_windows=max_windows,
             seed=seed,
+            executor=executor,
             row_offset=None if rows is None else rows.to_dict(),
         )
         network = load_network(run)
@@ -148,11 +153,18 @@ def _print(inference: "Inference", rows: "RowOffset | None") -> None:
     console.print(
         f"Energy   {inference.energy.total_mj:.4g} mJ per window\n"
         f"Speed    {document['windows_per_s']:.2f} windows/s for encoding and network, on "
-        f"{document['threads']} threads ({document['device']})"
+        f"{document['threads']} threads ({document['device']}), {_executor(document['executor'])}"
     )
     for name, place in (("Video", document["video"]), ("Images", document["disparity"])):
         # Paths are printed whole: a wrapped path cannot be copied.
         console.print(f"{name:9}{escape(place)}", soft_wrap=True)
+
+
+def _executor(about: dict[str, Any]) -> str:
+    """Say who ran the network."""
+    if about["used"] == "dense":
+        return "densely"
+    return f"on lists of spikes, {about['dense_nodes']} of {about['nodes']} nodes densely"
 
 
 def _accuracy_table(accuracy: "Accuracy", on_what: str) -> "Table":

@@ -1,0 +1,117 @@
+"""Who runs a network: dense convolutions, work on lists of spikes, or whichever is faster here."""
+
+from time import perf_counter
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from stereo.errors import StereoError
+from stereo.event_network import EventNetwork
+from stereo.network import HybridStereo
+
+EXECUTORS = ("auto", "event", "dense")
+
+RUNS = 2
+"""Runs of each way, the faster of which counts."""
+
+MORE = 2.0
+"""How many times the spikes of the last choice a window needs for the choice to be made again."""
+
+Frames = Float[Tensor, "T 1 C H W"]
+
+
+class Executor:
+    """Runs a network for one frame after the other, and says how.
+
+    Args:
+        network: in eval mode.
+        asked: one of ``EXECUTORS``. "auto" times both ways on the first frames, and again on frames
+            with more than twice their spikes.
+
+    Raises:
+        StereoError: no such executor, or "event" for a network that lists of spikes cannot run.
+    """
+
+    def __init__(self, network: HybridStereo, asked: str = "dense") -> None:
+        if asked not in EXECUTORS:
+            raise StereoError(f"Unknown executor {asked!r}; known: {', '.join(EXECUTORS)}.")
+        self.network, self.asked = network, asked
+        self.used, self.reason = "dense", "asked for"
+        self.seconds: dict[str, float] = {}
+        self.dense_nodes = 0
+        self._events: EventNetwork | None = None
+        self._laid_out_for: tuple[int, ...] = ()
+        self._spikes = -1.0
+
+    def __call__(
+        self, left: Frames, right: Frames, max_disparity: int | None = None
+    ) -> Float[Tensor, "1 H W"]:
+        """Return the disparity of the left view in pixels, as ``HybridStereo.forward``."""
+        if self.asked != "dense":
+            self._choose(left, right, max_disparity)
+        if self.used == "event" and self._events is not None:
+            return self._events(left, right)
+        found: Float[Tensor, "1 H W"] = self.network(left, right, max_disparity)
+        return found
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What was chosen and why, as JSON has it."""
+        nodes = None if self._events is None else len(self._events.nodes)
+        return {
+            "asked": self.asked,
+            "used": self.used,
+            "reason": self.reason,
+            "nodes": nodes,
+            "dense_nodes": None if nodes is None else self.dense_nodes,
+            "seconds": dict(self.seconds),
+        }
+
+    def _choose(self, left: Frames, right: Frames, max_disparity: int | None) -> None:
+        """Lay out and time what these frames need, unless that is done."""
+        if left.device.type != "cpu":
+            self._refuse("lists of spikes need the CPU")
+            return
+        limit = self.network.config.max_disparity if max_disparity is None else max_disparity
+        size = (*left.shape[-2:], limit)
+        spikes = float(left.sum() + right.sum())
+        if self._laid_out_for == size and spikes <= MORE * self._spikes:
+            return
+        if self._laid_out_for != size:
+            self._laid_out_for, self._events = size, None
+            try:
+                self._events = EventNetwork(self.network, *size)
+            except StereoError as error:
+                self._refuse(str(error))
+        self._spikes = spikes
+        if self._events is None:
+            return
+        self.dense_nodes = self._events.calibrate(left, right)
+        self.used, self.reason = "event", "asked for"
+        if self.asked == "auto":
+            self._race(self._events, left, right, limit)
+
+    def _race(self, events: EventNetwork, left: Frames, right: Frames, limit: int) -> None:
+        """Take the faster of both ways."""
+        ways = {
+            "event": lambda: events(left, right),
+            "dense": lambda: self.network(left, right, limit),
+        }
+        for name, way in ways.items():
+            self.seconds[name] = min(_seconds(way) for _ in range(RUNS))
+        self.used = min(self.seconds, key=lambda name: self.seconds[name])
+        self.reason = "the faster of both on this recording"
+
+    def _refuse(self, why: str) -> None:
+        if self.asked == "event":
+            raise StereoError(f"{why} Use --executor dense.")
+        self.used, self.reason = "dense", why
+
+
+def _seconds(run: Any) -> float:
+    began = perf_counter()
+    with torch.inference_mode():
+        run()
+    return perf_counter() - began

@@ -1,0 +1,118 @@
+"""Who runs a network, and how that is chosen."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from reference.recordings import FakeRecording
+from typer.testing import CliRunner
+
+from stereo import executors
+from stereo.cli import app
+from stereo.errors import StereoError
+from stereo.executors import Executor
+from stereo.infer import infer
+from stereo.network import HybridStereo
+from stereo.options import InferOptions
+from stereo.presets import PRESETS
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return HybridStereo(PRESETS["tiny"]()).eval()
+
+
+def frames(network, density=0.2, size=(24, 36), seed=0):
+    shape = network.config.encoding.steps, 1, network.encoding.channels, *size
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.rand(shape, generator=generator) < density).float() for _ in range(2)]
+
+
+@pytest.mark.parametrize("asked", executors.EXECUTORS)
+@torch.no_grad()
+def test_all_give_what_the_network_gives(asked, network):
+    executor = Executor(network, asked)
+    for size in ((24, 36), (24, 36), (20, 31)):
+        left, right = frames(network, size=size)
+        for limit in (None, 9):
+            found, wanted = executor(left, right, limit), network(left, right, limit)
+            assert float(((found - wanted).abs() > 0.01).float().mean()) < 0.02
+    assert executor.about["asked"] == asked
+    assert asked == "auto" or executor.about["used"] == asked
+    json.dumps(executor.about)
+
+
+@pytest.mark.parametrize("faster", ["event", "dense"])
+@torch.no_grad()
+def test_the_faster_one_is_chosen(faster, network, monkeypatch):
+    times = iter([1.0, 1.0, 2.0, 2.0] if faster == "event" else [2.0, 2.0, 1.0, 1.0])
+    monkeypatch.setattr(executors, "_seconds", lambda _run: next(times))
+    executor = Executor(network, "auto")
+    executor(*frames(network))
+    about = executor.about
+    assert about["used"] == faster
+    assert set(about["seconds"].values()) == {1.0, 2.0}
+    assert "faster" in about["reason"]
+
+
+@torch.no_grad()
+def test_the_choice_is_made_again_on_much_denser_frames_alone(network, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(Executor, "_race", lambda self, *_: chosen.append(self._spikes))
+    executor = Executor(network, "auto")
+    for density in (0.0, 0.0, 0.1, 0.15, 0.4, 0.2):
+        executor(*frames(network, density))
+    assert len(chosen) == 3
+    assert chosen == sorted(chosen)
+    assert chosen[0] == 0.0
+
+
+@torch.no_grad()
+def test_networks_that_lists_cannot_run(network):
+    config = PRESETS["tiny"]().override({"network.volume": "concatenation"})
+    other = HybridStereo(config).eval()
+    left, right = frames(other)
+    executor = Executor(other, "auto")
+    torch.testing.assert_close(executor(left, right), other(left, right))
+    assert executor.about["used"] == "dense"
+    assert "concatenation" in executor.about["reason"]
+    with pytest.raises(StereoError, match="--executor dense"):
+        Executor(other, "event")(left, right)
+    with pytest.raises(StereoError, match="auto, event, dense"):
+        Executor(network, "sparse")
+
+
+def test_an_inference_says_who_ran_the_network(network, tmp_path):
+    found = {}
+    for asked in ("dense", "event"):
+        options = InferOptions(source="there", network_name="tiny", executor=asked)
+        inference = infer(FakeRecording(), network, tmp_path / asked, options)
+        found[asked] = inference.accuracy
+        about = json.loads((tmp_path / asked / "report.json").read_text())["executor"]
+        assert (about["asked"], about["used"]) == (asked, asked)
+        assert (about["nodes"] is None) == (asked == "dense")
+    assert found["event"].mae_px == pytest.approx(found["dense"].mae_px, rel=0.02)
+
+
+def test_the_command_knows_executors(tmp_path):
+    width, height = 24, 18
+    rng = np.random.default_rng(0)
+    events = {
+        f"{camera}_{axis}": values
+        for camera in ("left", "right")
+        for axis, values in (
+            ("t", np.sort(rng.integers(0, 100_000, 2_000))), ("x", rng.integers(0, width, 2_000)),
+            ("y", rng.integers(0, height, 2_000)), ("p", rng.integers(0, 2, 2_000)),
+        )
+    }  # fmt: skip
+    np.savez(tmp_path / "two.npz", **events)
+    command = ["infer", str(tmp_path / "two.npz"), "--out", str(tmp_path / "out"), "--width",
+               str(width), "--height", str(height), "--max-disparity", "9"]  # fmt: skip
+    result = CliRunner().invoke(app, [*command, "--executor", "event"])
+    assert result.exit_code == 0, result.output
+    assert "on lists of spikes" in " ".join(result.output.split())
+    result = CliRunner().invoke(app, [*command, "--executor", "fast"])
+    assert result.exit_code == 2
+    assert "auto, event, dense" in " ".join(result.output.split())
