@@ -21,7 +21,8 @@ from nas.sparse.layout import Layout, NotSpikingError, at_rest
 from nas.sparse.nodes import NodeWork, Work
 from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap
 from stereo.cost_volume import coincidence_volume
-from stereo.disparity import soft_argmax, upsample_scores
+from stereo.disparity import WINDOW
+from stereo.disparity_kernels import estimate
 from stereo.errors import StereoError
 from stereo.network import STRIDE, HybridStereo
 
@@ -62,6 +63,7 @@ class EventNetwork:
         except NotSpikingError as error:
             raise StereoError(f"This network does not run on lists of spikes: {error}") from error
         self.arrays = self.layout.store.arrays()
+        self._disparity = np.zeros((height, width), np.float32)
 
     def _lay_out(self, network: HybridStereo) -> None:
         """Lay out ``HybridStereo.scores_by_step``."""
@@ -131,11 +133,13 @@ class EventNetwork:
                 f"{tuple(left.shape)} and {tuple(right.shape)}."
             )
         self._run(left, right)
-        planes, h, w = self.scores.size
-        steps = 1 if self._once else max(1, len(left))
-        mean = torch.from_numpy(self.scores.view(self.arrays).reshape(1, planes, h, w) / steps)
-        large = upsample_scores(mean, (h * STRIDE, w * STRIDE))
-        return soft_argmax(large[..., : self.height, : self.width], STRIDE)
+        scores, found = self.scores.view(self.arrays)[..., 0], self._disparity
+        scale = 1.0 if self._once else 1.0 / max(1, len(left))
+        share(
+            lambda tickets: estimate(scores, scale, STRIDE, WINDOW, found, tickets),
+            scores.size * STRIDE * STRIDE,
+        )
+        return torch.from_numpy(found[None].copy())
 
     def _run(
         self, left: Float[Tensor, "T 1 C H W"], right: Float[Tensor, "T 1 C H W"]
