@@ -208,6 +208,8 @@ class DataConfig:
         augment: what training changes besides its random crops: "none"; "pixels" for views upside
             down and mirrored with the cameras swapped; "events" for these and lost and false events
             and lower contrast. With "events" no sample comes twice, so no cache can hold it.
+        generated: share of the training windows that are generated clips instead, 0 to 1; with few
+            recordings it keeps a network from learning their scenes by heart.
         validation: frames that an evaluation on the part ``validation`` takes, spread evenly; 0 for
             all.
     """
@@ -218,6 +220,7 @@ class DataConfig:
     partial: bool = False
     min_disparity: float = 0.0
     augment: str = "events"
+    generated: float = 0.0
     validation: int = 0
 
     def __post_init__(self) -> None:
@@ -227,6 +230,8 @@ class DataConfig:
                 raise StereoError(
                     f"Unknown data.{name} {getattr(self, name)!r}; known: {', '.join(known)}."
                 )
+        if not 0 <= self.generated <= 1:
+            raise StereoError(f"data.generated is a share from 0 to 1, got {self.generated}.")
         if not 0 <= self.min_disparity < float("inf") or self.validation < 0:
             raise StereoError(
                 "data.min_disparity and data.validation cannot be negative or infinite, got "

@@ -28,6 +28,8 @@ from data.sample_cache import CachedSamples
 from stereo.config import StereoConfig
 from stereo.errors import StereoError
 from stereo.tasks.divide import Division, divide
+from stereo.tasks.generated import GeneratedData
+from stereo.tasks.mixed import mixed
 from stereo.tasks.roots import Reading, find_root
 from stereo.tasks.stereo_data import HELD_OUT_SEED, Held, Origin, Samples, Stream
 from stereo.tasks.task import Source
@@ -134,16 +136,22 @@ class Recordings:
     def training(self, seed: int) -> Stream:
         """Return all training windows, another order in each epoch."""
         items = np.arange(len(self.windows("train")), dtype=np.int64)
-        return _shuffled(self._trained(seed), items, seed)
+        return self._mixed(_shuffled(self._trained(seed), items, seed), seed)
 
     def halves(self, seed: int) -> tuple[Stream, Stream]:
         """Return the two halves of the training windows."""
         samples = self._trained(seed)
         first, second = self.division(seed).halves
+        held_out = seed + HELD_OUT_SEED
         return (
-            _shuffled(samples, first, seed),
-            _shuffled(samples, second, seed + HELD_OUT_SEED),
+            self._mixed(_shuffled(samples, first, seed), seed),
+            self._mixed(_shuffled(samples, second, held_out), held_out),
         )
+
+    def _mixed(self, stream: Stream, seed: int) -> Stream:
+        """Return training windows with as many generated ones as ``data.generated`` says."""
+        clips = GeneratedData(self.config, self.source).training(seed)
+        return mixed(stream, clips, self.config.data.generated, seed)
 
     def division(self, seed: int) -> Division:
         """Return how the training windows are divided into halves; found once for each seed."""
@@ -257,6 +265,8 @@ class Recordings:
             f"({found.skipped:,} ground truths without a whole window left out).",
             f"Events: {stored}; dropped because they lie outside the sensor: {lost}.",
         ]
+        if setting.generated:
+            notes.append(f"{100 * setting.generated:g} % of the training windows are generated.")
         if halves:
             division = self.division(self.config.train.seed)
             sizes = " and ".join(f"{half.size:,}" for half in division.halves)

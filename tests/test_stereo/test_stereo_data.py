@@ -638,3 +638,30 @@ def test_a_real_file_with_one_camera_is_refused_with_words(real_data, tmp_path):
     assert task.parts == ("validation", "test")
     with pytest.raises(RecordingError, match="no events of the right camera"):
         task.notes()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_generated_clips_among_recordings(share, suite):
+    """Which window is which depends on its number alone; an epoch stays one of the recordings."""
+    config = PRESETS["tiny"]().override({"data.generated": str(share)})
+    task = StereoTask(config, Source(data=suite))
+    plain = StereoTask(PRESETS["tiny"](), Source(data=suite))
+    streams = (task.data.training(1), *task.data.halves(1))
+    for stream, other in zip(streams, (plain.data.training(1), *plain.data.halves(1)), strict=True):
+        items = [stream.item(number) for number in range(400)]
+        assert items == [stream.item(number) for number in range(400)]
+        generated = sum(item < 0 for item in items)
+        assert abs(generated - 400 * share) < 50
+        recorded = [(n, item) for n, item in enumerate(items) if item >= 0]
+        assert all(int(item) == int(other.item(n)) for n, item in recorded)
+        assert stream.length == other.length
+    batch = next(iter(task.batches()))
+    assert batch.left.shape[-2:] == (config.train.crop_height, config.train.crop_width)
+    assert bool(batch.valid.any())
+    told = " ".join(task.notes())
+    assert ("generated" in told.split("Training:")[1]) == (share > 0)
+
+
+def test_a_share_of_generated_clips_is_a_share():
+    with pytest.raises(StereoError, match=r"data.generated"):
+        PRESETS["tiny"]().override({"data.generated": "1.5"})
