@@ -97,15 +97,17 @@ EXPERIMENTS = {
     ),
     "stereo": Experiment(
         task="stereo", search="stereo_cpu", budget=4.0, part="test", metric=("mae_px", False),
-        config={"train.crop_height": "96", "train.crop_width": "144"},
-        training={"train.steps": "400", "train.warmup": "40", "train.checkpoint_every": "100"},
+        config={
+            "train.crop_height": "96", "train.crop_width": "144", "network.max_disparity": "63",
+        },
+        training={"train.steps": "1200", "train.warmup": "100", "train.checkpoint_every": "100"},
         searching={
             "relaxed.neurons": json.dumps(SPIKING), "relaxed.finalists": "16",
-            "search.steps": "360", "search.warmup": "100", "search.measure_every": "130",
-            "trials.steps": "100", "trials.batches": "24", "trials.population": "6",
+            "search.steps": "900", "search.warmup": "500", "search.measure_every": "200",
+            "trials.steps": "150", "trials.batches": "24", "trials.population": "6",
         },
         published=("spikedhs", ("network.feature_channels", "network.matching_channels")),
-        samples=48, priced=1,
+        samples=48, priced=1, trials=13,
     ),
 }  # fmt: skip
 
