@@ -17,8 +17,8 @@ from nas.fused.group_kernels import I64
 from nas.fused.threads import share
 from nas.sparse import list_kernels as lists
 from nas.sparse.dense import DenseView, Linear, Signal
-from nas.sparse.layout import Layout, NotSpikingError, at_rest
-from nas.sparse.nodes import NodeWork, Work
+from nas.sparse.layout import Layout, NotSpikingError
+from nas.sparse.nodes import NodeWork, Work, at_rest
 from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap
 from stereo.cost_volume import coincidence_volume
 from stereo.disparity import WINDOW
@@ -147,12 +147,13 @@ class EventNetwork:
         """Add up the scores of all time steps; return the seconds that every work took."""
         layout, arrays = self.layout, self.arrays
         seconds = np.zeros(len(layout.work) + len(layout.last))
-        at_rest(arrays, layout.states)
+        at_rest(arrays)
         for sums in (self.scores, *layout.sums):
             sums.view(arrays)[...] = 0
         for views in torch.cat([left, right], dim=1).contiguous():
             self._enter(views)
             self._work(layout.work, seconds)
+            arrays.clock[0] += 1
         for sums in layout.sums:
             sums.view(arrays)[...] /= max(1, len(left))
         self._work(layout.last, seconds[len(layout.work) :])

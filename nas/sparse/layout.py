@@ -63,7 +63,6 @@ class Layout:
         store: where everything lies.
         work: of one time step.
         last: after the last of them.
-        states: first and last numbers of what must be zero for neurons at rest.
         sums: over time steps; zeros at first, divided by their number before ``last``.
     """
 
@@ -71,7 +70,6 @@ class Layout:
         self.store = Store()
         self.work: list[Work] = []
         self.last: list[Work] = []
-        self.states: list[tuple[int, int]] = []
         self.sums: list[CurrentMap] = []
 
     def add(self, work: Work, *, once: bool) -> None:
@@ -97,9 +95,8 @@ class Layout:
         before = self._analog(here, rows, size, channels)
         edges = rows + self._listed(here)
         if isinstance(neuron, Neuron) and neuron.emits_spikes:
-            laid = fire(self.store, size, channels, edges, flow, neuron)
-            work, found = laid.work, Signal((laid.spikes,), once=once)
-            self.states.append(laid.state)
+            work, spikes = fire(self.store, size, channels, edges, flow, neuron)
+            found = Signal((spikes,), once=once)
         elif isinstance(neuron, Analog):
             work, values = sum_currents(self.store, size, channels, edges, flow, rectifies=True)
             found = Signal((values,), once=once)
@@ -283,12 +280,6 @@ def _separable(module: Separable) -> Linear:
     return Linear(
         weight * scale.view(-1, *[1] * (weight.ndim - 1)), norm.bias - norm.running_mean * scale
     )
-
-
-def at_rest(arrays: Arrays, states: Sequence[tuple[int, int]]) -> None:
-    """Let all neurons rest."""
-    for first, last in states:
-        arrays.numbers[first:last] = 0
 
 
 def _size_after(size: Size, op: Linear) -> Size:

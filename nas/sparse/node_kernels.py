@@ -253,7 +253,7 @@ def _write(node: I64, line: int, current: F32, numbers: F32) -> None:
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def run_node(
     node: I64, edges: npt.NDArray[np.int64], step: int, places: U32, counts: I32, numbers: F32,
-    maps: I32, tickets: I64,
+    maps: I32, clock: I64, tickets: I64,
 ) -> None:  # fmt: skip
     """Compute one node at one time step: its list, or its currents if it does not fire.
 
@@ -265,6 +265,7 @@ def run_node(
         counts: all counts.
         numbers: all weights, constants, states and currents.
         maps: all maps from places of a map to those of a coarser one.
+        clock: ``[1]``, time steps since all neurons rested.
         tickets: groups of rows that are not taken yet.
     """
     channels, pad = node[CHANNELS], node[PAD]
@@ -285,6 +286,9 @@ def run_node(
                 _add_edge(edges[e], node, plane, row, places, counts, numbers, maps, current)
             if node[FIRES]:
                 begin = node[STATE] + line * 3 * width
+                if clock[0] == 0:
+                    for i in range(begin, begin + 3 * width):
+                        numbers[i] = 0
                 state = numbers[begin : begin + 3 * width].reshape(3, width)
                 call(step, (center, width, const, state, kept, fired))
                 _emit(node, line, fired, places, counts)

@@ -69,32 +69,29 @@ class NodeWork:
         share(
             lambda tickets: run_node(
                 self.node, edges, self.step, arrays.places, arrays.counts, arrays.numbers,
-                arrays.maps, tickets,
+                arrays.maps, arrays.clock, tickets,
             ),
             self.values,
         )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fired:
-    """A node that fires: its work, what it emits, and where its state lies.
+def run_step(every: Sequence[Work], arrays: Arrays) -> None:
+    """Do all work of one time step."""
+    for work in every:
+        work.run(arrays)
+    arrays.clock[0] += 1
 
-    Attributes:
-        work: of one time step.
-        spikes: of the present step.
-        state: first and last number of its state, all zeros at rest.
-    """
 
-    work: NodeWork
-    spikes: SpikeMap
-    state: tuple[int, int]
+def at_rest(arrays: Arrays) -> None:
+    """Let all neurons rest, so that the next step is the first."""
+    arrays.clock[:] = 0
 
 
 def fire(
     store: Store, size: Size, channels: int, edges: Sequence[I64], bias: Tensor | None,
     neuron: Neuron,
-) -> Fired:  # fmt: skip
-    """Lay out a node that fires.
+) -> tuple[NodeWork, SpikeMap]:  # fmt: skip
+    """Lay out a node that fires: its work, and what it emits.
 
     Args:
         store: gets its map and state.
@@ -115,15 +112,13 @@ def fire(
     constants = _constants(neuron, channels, size[2])
     node[k.CONST], node[k.CONST_WIDTH] = store.keep(constants), constants.shape[1]
     neurons = spikes.lines * spikes.slot
-    begin = store.keep(np.zeros(STATES * neurons, np.float32))
-    node[k.STATE] = begin
+    node[k.STATE] = store.keep(np.zeros(STATES * neurons, np.float32))
     params = neuron.constants()
     step = advance_of(
         "adaptation" in neuron.states, "current" in neuron.states, True, RESETS[params.reset],
         params.scale_input, constants.shape[1] == 1, False, False,
     )  # fmt: skip
-    work = NodeWork(node=node, edges=found, step=step, values=neurons)
-    return Fired(work=work, spikes=spikes, state=(begin, begin + STATES * neurons))
+    return NodeWork(node=node, edges=found, step=step, values=neurons), spikes
 
 
 def sum_currents(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from nas.fused.group_kernels import I64
 from nas.fused.step_kernels import F32
 from nas.sparse.node_kernels import I32, U32
 
@@ -71,12 +72,21 @@ class CurrentMap:
 
 
 class Arrays(NamedTuple):
-    """What kernels work with."""
+    """What kernels work with.
+
+    Attributes:
+        places: all lists.
+        counts: how long they are.
+        numbers: weights, constants, states, currents.
+        maps: from places of a map to those of a coarser one.
+        clock: ``[1]``, time steps since all neurons rested; at 0 a state is zero whatever is there.
+    """
 
     places: U32
     counts: I32
     numbers: F32
     maps: I32
+    clock: I64
 
 
 class Store:
@@ -132,4 +142,5 @@ class Store:
             counts=np.zeros(self._counts, np.int32),
             numbers=np.concatenate([*self._kept, np.zeros(16, np.float32)]),
             maps=np.concatenate([*self._kept_maps, np.zeros(1, np.int32)]),
+            clock=np.zeros(1, np.int64),
         )

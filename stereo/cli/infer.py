@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from stereo.infer import Inference
     from stereo.metrics import Accuracy
 
+ExecutorName = Annotated[
+    str, typer.Option(help="dense; event (lists of spikes); auto (the faster on this recording).")
+]
+
 
 @guarded
 def infer(
@@ -60,10 +64,7 @@ def infer(
     max_windows: Annotated[
         int | None, typer.Option(help="The first so many windows only.", show_default="all")
     ] = None,
-    executor: Annotated[
-        str,
-        typer.Option(help="dense; event (lists of spikes); auto (the faster on this recording)."),
-    ] = "dense",
+    executor: ExecutorName = "dense",
     seed: Annotated[int, typer.Option(help="Of anything random in the network.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as one JSON document.")

@@ -4,8 +4,6 @@ Weights and constants are multiples of 1/64, so sums are exact in any order and 
 tolerance; what rounding does to spikes is no matter of layout.
 """
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -20,9 +18,10 @@ from nas.neurons import NEURONS, LIFParams
 from nas.neurons.modules import LIF, Integrator
 from nas.ops import OPS
 from nas.sparse import list_kernels as lists
+from nas.sparse.dense import Signal
 from nas.sparse.edges import taps
-from nas.sparse.layout import Layout, NotSpikingError, Signal, at_rest, linear
-from nas.sparse.nodes import NodeWork, sum_currents
+from nas.sparse.layout import Layout, NotSpikingError, linear
+from nas.sparse.nodes import NodeWork, at_rest, run_step, sum_currents
 from nas.sparse.tables import MOST, Store
 from nas.sparse.vector_kernels import padded
 
@@ -92,8 +91,7 @@ def run_fire(fire, inputs, dimension, *, densely=False):
     for step in range(len(inputs[0])):
         for signal, x in zip(signals, inputs, strict=True):
             assert enter(arrays, signal.parts[0], planes_first(x[step], dimension)) == 0
-        for work in layout.work:
-            work.run(arrays)
+        run_step(layout.work, arrays)
         found.append(read(arrays, out))
     return torch.stack(found), layout, arrays
 
@@ -214,9 +212,8 @@ def test_operations_on_an_input_of_half_the_size(size, op, dimension):
             wanted = planes_first(fire(large, large)[0], dimension)
         for densely in (False, True):
             choose(layout, densely=densely)
-            at_rest(arrays, layout.states)
-            for work in layout.work:
-                work.run(arrays)
+            at_rest(arrays)
+            run_step(layout.work, arrays)
             assert torch.equal(read(arrays, out), wanted)
 
 
@@ -230,8 +227,7 @@ def check_resize(size, to, dimension):
             found = layout.repeated(found.parts, to)
         arrays = layout.store.arrays()
         enter(arrays, source.parts[0], planes_first(x, dimension))
-        for work in layout.work:
-            work.run(arrays)
+        run_step(layout.work, arrays)
         wanted = resize(x, to if dimension == 3 else to[1:])
         assert torch.equal(read(arrays, found), planes_first(wanted, dimension))
 
@@ -261,20 +257,11 @@ def test_a_path_emits_what_the_dense_one_emits(dimension, path):
     assert wanted.sum() > 0
     for densely in (False, True):  # the second time, all neurons rest again
         choose(layout, densely=densely)
-        at_rest(arrays, layout.states)
+        at_rest(arrays)
         for step in range(len(x)):
             enter(arrays, entry, planes_first(x[step], dimension))
-            for work in layout.work:
-                work.run(arrays)
+            run_step(layout.work, arrays)
             assert torch.equal(read(arrays, out), planes_first(wanted[step], dimension))
-
-
-def test_states_do_not_overlap():
-    layout = Layout()
-    x = Signal((layout.store.spikes((2, 7, 9), 6),))
-    layout.path(fold_norms(CellPath(part(2, (1, 0)), 6, 2)), x)
-    ordered = sorted(layout.states)
-    assert all(one[1] <= other[0] for one, other in pairwise(ordered))
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -376,11 +363,10 @@ def test_analog_nodes(dimension):
     assert wanted[0].sum() > 0
     for densely in (False, True):
         choose(layout, densely=densely)
-        at_rest(arrays, layout.states)
+        at_rest(arrays)
         for step, frame in enumerate(x):
             enter(arrays, entry.parts[0], planes_first(frame, dimension))
-            for work in layout.work:
-                work.run(arrays)
+            run_step(layout.work, arrays)
             values = torch.from_numpy(two.parts[0].view(arrays)).permute(0, 3, 1, 2)
             assert torch.equal(values, planes_first(wanted[1][step], dimension))
             assert torch.equal(read(arrays, out), planes_first(wanted[0][step], dimension))
