@@ -27,13 +27,17 @@ U8 = npt.NDArray[np.uint8]
 
 (
     PLANES, ROWS, COLUMNS, CHANNELS, PAD, BIAS, FIRES, PLACES, COUNTS, CONST, CONST_WIDTH, STATE,
-    CURRENT_OUT, ADDS, RECTIFIES,
-) = range(15)  # fmt: skip
-"""Of a node: size; columns that runs may leave the row by; offset of the bias; whether it fires;
-offsets of its list, counts, constants, their width, the state; offset of the currents that it
-writes if it does not fire, whether it adds them to what is there, and whether it rectifies them."""
+    CURRENT_OUT, ADDS, RECTIFIES, STATES,
+) = range(16)  # fmt: skip
+"""Of a node: size; columns that runs may leave the row by; offset of a row of biases; whether it
+fires; offsets of its list, counts, constants, their width, the state; offset of the currents that
+it writes if it does not fire, whether it adds them to what is there, and whether it rectifies them;
+rows of the state that are in use."""
 
-NODE_FIELDS = 15
+NODE_FIELDS = 16
+
+BLOCK = 32
+"""Neurons that are looked at together for whether any fires."""
 
 (
     KIND, DEPTH, HEIGHT, RUNS, SPACING, DILATION, REACH, WEIGHTS, INPUTS, RUN, FROM_PLACES,
@@ -192,17 +196,6 @@ def _add_currents(
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _fill_bias(node: I64, numbers: F32, current: F32) -> None:
-    """Begin a row with what flows without any spike."""
-    channels = node[CHANNELS]
-    at = node[PAD] * channels
-    for _ in range(node[COLUMNS]):
-        for c in range(channels):
-            current[at + c] = numbers[node[BIAS] + c]
-        at += channels
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _add_edge(
     edge: I64, node: I64, plane: int, row: int, places: U32, counts: I32, numbers: F32,
     maps: I32, current: F32,
@@ -223,20 +216,28 @@ def _add_edge(
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _emit(node: I64, line: int, fired: F32, places: U32, counts: I32) -> None:
-    """Write the list of a row."""
+    """Write the list of a row; where little fires, most blocks are passed at once."""
     channels = node[CHANNELS]
-    first = node[PLACES] + line * node[COLUMNS] * channels
-    n, at = first, 0
-    for x in range(node[COLUMNS]):
+    width = node[COLUMNS] * channels
+    first = node[PLACES] + line * width
+    n = first
+    for begin in range(0, width, BLOCK):
+        end = min(begin + BLOCK, width)
         total = np.float32(0.0)
-        for c in range(channels):
-            total += fired[at + c]
-        if total > 0:
-            for c in range(channels):
-                if fired[at + c] > 0:
-                    places[n] = np.uint32(x << 16 | c)
-                    n += 1
-        at += channels
+        for i in range(begin, end):
+            total += fired[i]
+        if total == 0:
+            continue
+        x = begin // channels
+        c = begin - x * channels
+        for i in range(begin, end):
+            if fired[i] > 0:
+                places[n] = np.uint32(x << 16 | c)
+                n += 1
+            c += 1
+            if c == channels:
+                c = 0
+                x += 1
     counts[node[COUNTS] + line] = n - first
 
 
@@ -281,13 +282,14 @@ def run_node(
             return
         for line in range(group * lines // GROUPS, (group + 1) * lines // GROUPS):
             plane, row = line // node[ROWS], line % node[ROWS]
-            _fill_bias(node, numbers, current)
+            for i in range(width):
+                center[i] = numbers[node[BIAS] + i]
             for e in range(edges.shape[0]):
                 _add_edge(edges[e], node, plane, row, places, counts, numbers, maps, current)
             if node[FIRES]:
                 begin = node[STATE] + line * 3 * width
                 if clock[0] == 0:
-                    for i in range(begin, begin + 3 * width):
+                    for i in range(begin, begin + node[STATES] * width):
                         numbers[i] = 0
                 state = numbers[begin : begin + 3 * width].reshape(3, width)
                 call(step, (center, width, const, state, kept, fired))

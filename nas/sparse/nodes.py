@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nas.fused.group_kernels import I64
-from nas.fused.step_kernels import RESETS, advance_of
+from nas.fused.step_kernels import ADAPTED, CURRENT, RESETS, VOLTAGE, advance_of
 from nas.fused.threads import share
 from nas.neurons.modules import Neuron
 from nas.sparse import node_kernels as k
@@ -23,8 +23,9 @@ CONSTANTS = (
 )  # fmt: skip
 """In the order of the rows of ``nas.fused.step_kernels``."""
 
-STATES = 3
-"""Rows of a neuron's state there."""
+ROWS = {"membrane": VOLTAGE, "current": CURRENT, "adaptation": ADAPTED}
+STATES = len(ROWS)
+"""Rows of a neuron's state there, and how many."""
 
 
 @runtime_checkable
@@ -112,6 +113,7 @@ def fire(
     constants = _constants(neuron, channels, size[2])
     node[k.CONST], node[k.CONST_WIDTH] = store.keep(constants), constants.shape[1]
     neurons = spikes.lines * spikes.slot
+    node[k.STATES] = 1 + max(ROWS[name] for name in neuron.states)
     node[k.STATE] = store.keep(np.zeros(STATES * neurons, np.float32))
     params = neuron.constants()
     step = advance_of(
@@ -154,8 +156,8 @@ def _node(
     node[k.PLANES], node[k.ROWS], node[k.COLUMNS] = size
     node[k.CHANNELS] = channels
     node[k.PAD] = rows[:, k.REACH].max(initial=0) + 1  # of a repeated input one more to the right
-    flow = torch.zeros(channels) if bias is None else bias
-    node[k.BIAS] = store.keep(flow.detach().float().cpu().numpy())
+    flow = torch.zeros(channels) if bias is None else bias.detach().float().cpu()
+    node[k.BIAS] = store.keep(np.tile(flow.numpy(), size[2]))
     return node, rows
 
 

@@ -4,7 +4,8 @@
                                             [--batch 1] [--cases mixture checkpoints ...]
                                             [--no-memory] [--threads 2] [--profile CASE] [--json]
 
-The larger size: --height 200 --width 280 --steps 5 --rounds 1.
+The larger size: --height 200 --width 280 --steps 5 --rounds 1 --alone --cases mixture checkpoints
+(the peer would need some 50 GB).
 
 A step is ``nas.bilevel.bilevel_step``, first order: forward and backward for the architecture on
 one batch, forward and backward for the weights on another, and both optimizers; the loss is that of
@@ -115,6 +116,11 @@ class StepByStep(nn.Module):
                 if isinstance(child, Neuron):
                     setattr(module, name, OneStep(child))
         self.neurons = [m for m in network.modules() if isinstance(m, OneStep)]
+
+    def scores_by_step(self, left, right, *, last=True):
+        """Return the scores after the last step ``[1, B, D, H, W]``, what the task's loss sees."""
+        assert last
+        return self.scores(left, right)[None]
 
     def scores(self, left, right):
         """Return what ``HybridStereo.scores`` returns."""
@@ -267,11 +273,14 @@ def measure(options):
     """Return the tables."""
     size = f"{options.height} x {options.width}, T = {options.steps}, batch {options.batch}"
     title = f"a step of the search, {size}, multiplier {options.multiplier}"
-    apart = check(options, options.cases)
-    documents = [{"title": "largest difference of scores from the peer's", "rows": apart}]
+    documents = []
+    if not options.alone:
+        apart = check(options, options.cases)
+        documents.append({"title": "largest difference of scores from the peer's", "rows": apart})
     if not options.no_memory:
         taken = memory(options)
-        rows = {c: {"mib": mib, "of_peer": mib / taken[PEER]} for c, mib in taken.items()}
+        peer = taken.get(PEER, float("nan"))
+        rows = {c: {"mib": mib, "of_peer": mib / peer} for c, mib in taken.items()}
         documents.append({"title": f"memory of {title}", "rows": rows})
     if options.rounds:
         steps = {c: Search(c, options).stepper(options.height, options.width)
@@ -280,7 +289,8 @@ def measure(options):
             steps, options.rounds, once=options.cases if options.cold else ()
         )
         title = f"{title}, {options.threads} threads"
-        documents.append(side_by_side.report(title, timings, [PEER], as_json=options.json))
+        peers = [] if options.alone else [PEER]
+        documents.append(side_by_side.report(title, timings, peers, as_json=options.json))
     return documents
 
 
@@ -293,6 +303,7 @@ def main():
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--cold", action="store_true", help="no round before the first that counts")
     parser.add_argument("--profile", choices=list(OPTIONS))
+    parser.add_argument("--alone", action="store_true", help="no peer: it may not fit into memory")
     parser.add_argument("--child", choices=list(OPTIONS), help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -303,14 +314,16 @@ def main():
     if options.profile:
         profile(options.profile, options)
         return
-    options.cases = [PEER, *(case for case in options.cases if case != PEER)]
+    others = [case for case in options.cases if case != PEER]
+    options.cases = others if options.alone else [PEER, *others]
     documents = measure(options)
     if not options.json:
         for document in (d for d in documents if isinstance(d["rows"], dict)):
             print(f"\n{document['title']}")
             for case, value in document["rows"].items():
                 shown = (
-                    f"{value['mib']:9.0f} MiB {value['of_peer']:6.2f} of {PEER}"
+                    f"{value['mib']:9.0f} MiB"
+                    + ("" if options.alone else f" {value['of_peer']:6.2f} of {PEER}")
                     if isinstance(value, dict)
                     else f"{value:.1e}"
                 )
