@@ -154,7 +154,8 @@ def _print(inference: "Inference", rows: "RowOffset | None") -> None:
     console.print(
         f"Energy   {inference.energy.total_mj:.4g} mJ per window\n"
         f"Speed    {document['windows_per_s']:.2f} windows/s for encoding and network, on "
-        f"{document['threads']} threads ({document['device']}), {_executor(document['executor'])}"
+        f"{document['threads']} threads ({document['device']})\n"
+        f"Run      {_executor(document['executor'])}"
     )
     for name, place in (("Video", document["video"]), ("Images", document["disparity"])):
         # Paths are printed whole: a wrapped path cannot be copied.
