@@ -17,7 +17,7 @@ from nas.fused.group_kernels import I64
 from nas.fused.threads import share
 from nas.sparse import list_kernels as lists
 from nas.sparse.dense import DenseView, Linear, Signal
-from nas.sparse.layout import Layout, NotSpikingError
+from nas.sparse.layout import Layout, NotSpikingError, resize_table
 from nas.sparse.nodes import NodeWork, Work, at_rest
 from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap
 from stereo.cost_volume import coincidence_volume
@@ -239,11 +239,6 @@ def coincidences(layout: Layout, features: Signal, planes: int) -> Signal:
 
 
 def _coincidence_table(part: SpikeMap, volume: SpikeMap, first: int) -> I64:
-    table = np.zeros(lists.RESIZE_FIELDS, np.int64)
-    table[lists.FROM_PLACES], table[lists.FROM_COUNTS] = part.places, part.counts
-    table[lists.FROM_PLANES], table[lists.FROM_ROWS], table[lists.FROM_COLUMNS] = part.size
-    table[lists.TO_PLACES], table[lists.TO_COUNTS] = volume.places, volume.counts
-    table[lists.TO_PLANES], table[lists.TO_ROWS], table[lists.TO_COLUMNS] = volume.size
-    table[lists.CHANNELS] = part.channels
+    table = resize_table(part, volume)
     table[lists.FACTOR], table[lists.FACTOR_Z] = first, volume.channels
     return table

@@ -72,7 +72,7 @@ class Executor:
     def _choose(self, left: Frames, right: Frames, max_disparity: int | None) -> None:
         """Lay out and time what these frames need, unless that is done."""
         if left.device.type != "cpu":
-            self._refuse("lists of spikes need the CPU")
+            self._refuse("Lists of spikes need the CPU.")
             return
         limit = self.network.config.max_disparity if max_disparity is None else max_disparity
         size = (*left.shape[-2:], limit)

@@ -78,15 +78,13 @@ class DenseView:
     def read(self, arrays: Arrays) -> Tensor:
         """Return ``[planes, rows, columns, C]`` at the signal's own size."""
         values, first = self._values, 0
-        if self.signal.spikes:
-            values[:] = 0
         for part in self.signal.parts:
+            own = values[..., first : first + part.channels]
             if isinstance(part, SpikeMap):
-                if not self.signal.spikes:
-                    values[..., first : first + part.channels] = 0
+                own[:] = 0
                 self._unpack(part, first, arrays)
             else:
-                values[..., first : first + part.channels] = part.view(arrays)
+                own[:] = part.view(arrays)
             first += part.channels
         return torch.from_numpy(values)
 

@@ -233,14 +233,14 @@ class Layout:
 
     def _pool(self, source: SpikeMap, size: Size, factor_z: int, factor: int) -> SpikeMap:
         found = self.store.spikes(size, source.channels)
-        table = _resize_table(source, found)
+        table = resize_table(source, found)
         table[lists.FACTOR_Z], table[lists.FACTOR] = factor_z, factor
         self.work.append(ListWork(kernel=_run_pool, table=table, values=found.lines * found.slot))
         return found
 
     def _repeat(self, source: SpikeMap, size: Size) -> SpikeMap:
         found = self.store.spikes(size, source.channels)
-        table = _resize_table(source, found)
+        table = resize_table(source, found)
         table[lists.MAPS] = self.store.keep_maps(source.size, size)
         self.work.append(ListWork(kernel=_run_repeat, table=table, values=found.lines * found.slot))
         return found
@@ -311,7 +311,8 @@ def _channels(module: Fire, carried: list[tuple[Linear, Signal]]) -> int:
     return next(edge.outputs for edge in module.edges if isinstance(edge, NoCurrent))
 
 
-def _resize_table(source: SpikeMap, found: SpikeMap) -> I64:
+def resize_table(source: SpikeMap, found: SpikeMap) -> I64:
+    """Return the table of ``list_kernels`` from one map to another, factors and maps left open."""
     table = np.zeros(lists.RESIZE_FIELDS, np.int64)
     table[lists.FROM_PLACES], table[lists.FROM_COUNTS] = source.places, source.counts
     table[lists.FROM_PLANES], table[lists.FROM_ROWS], table[lists.FROM_COLUMNS] = source.size

@@ -44,7 +44,7 @@ class NodeWork:
     Attributes:
         node: its table.
         edges: those of its edges.
-        step: address of its neuron's step.
+        step: address of its neuron's step; 0 for what does not fire.
         values: neurons, by which threads are chosen.
         before: what must be done first: currents of analog inputs.
         other: what computes its currents densely, and the edges that read them; None for nothing.
@@ -141,11 +141,8 @@ def sum_currents(
     found = store.currents(size, channels)
     node, rows = _node(store, size, channels, edges, bias)
     node[k.CURRENT_OUT], node[k.ADDS], node[k.RECTIFIES] = found.numbers, adds, rectifies
-    constants = np.zeros((len(CONSTANTS), 1), np.float32)
-    node[k.CONST], node[k.CONST_WIDTH] = store.keep(constants), 1
-    step = advance_of(False, False, True, RESETS["hard"], False, True, False, False)
     values = size[0] * size[1] * size[2] * channels
-    return NodeWork(node=node, edges=rows, step=step, values=values), found
+    return NodeWork(node=node, edges=rows, step=0, values=values), found
 
 
 def _node(

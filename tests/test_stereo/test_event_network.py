@@ -44,6 +44,14 @@ def views(network, size, density, seed=0):
     return [(torch.rand(shape, generator=generator) < density).float() for _ in range(2)]
 
 
+@torch.no_grad()
+def settled(network, left, right):
+    """Let norms learn their statistics, so that layers fire; return what is estimated then."""
+    for _ in range(20):
+        network.train()(left, right)
+    return network.eval()(left, right)
+
+
 def close(found, wanted):
     """Whether estimates agree, but for a few pixels.
 
@@ -154,11 +162,7 @@ def test_networks_of_spiking_and_analog_stages(seed):
     torch.manual_seed(seed)
     network = HybridStereo(PRESETS["tiny"]().override({"encoding.steps": "3"}), genotype)
     left, right = views(network, (24, 36), 0.3, seed)
-    with torch.no_grad():
-        for _ in range(20):
-            network.train()(left, right)
-        network.eval()
-        wanted = network(left, right)
+    wanted = settled(network, left, right)
     events = EventNetwork(network, 24, 36)
     nodes = [w for w in (*events.layout.work, *events.layout.last) if isinstance(w, NodeWork)]
     for chosen in (False, True):
@@ -177,11 +181,7 @@ def test_analog_stages_run_once_behind_the_last_spike(parts):
     torch.manual_seed(0)
     network = HybridStereo(config, replace(spiking, parts=mixed))
     left, right = views(network, (24, 36), 0.3)
-    with torch.no_grad():
-        for _ in range(20):
-            network.train()(left, right)
-        network.eval()
-        wanted = network(left, right)
+    wanted = settled(network, left, right)
     events = EventNetwork(network, 24, 36)
     assert bool(events.layout.last) == ("matching" in parts)
     found = events(left, right)
