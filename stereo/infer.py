@@ -69,12 +69,12 @@ def infer(
         StereoError: options or network give no estimate, or ``out`` cannot be used.
     """
     torch.manual_seed(options.seed)
+    executor = Executor(network, options.executor)
     windows = plan(recording, network, options)
     fps = frame_rate(len(windows), covered_us(windows))
     view = _view(recording, network, windows, options, fps)
     folder = ResultFolder(out)
     tally, watch = _Tally(recording, network, len(windows), options), Stopwatch()
-    executor = Executor(network, options.executor)
 
     with watch("total"), video_sink(folder.video, fps) as video:
         for result in run_windows(

@@ -116,3 +116,4 @@ def test_the_command_knows_executors(tmp_path):
     result = CliRunner().invoke(app, [*command, "--executor", "fast"])
     assert result.exit_code == 2
     assert "auto, event, dense" in " ".join(result.output.split())
+    assert (tmp_path / "out" / "report.json").is_file(), "the earlier results are still there"
