@@ -3,6 +3,8 @@
 It computes what ``HybridStereo`` computes; only sums are taken in another order.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
 from typing import cast
@@ -41,13 +43,21 @@ class EventNetwork:
         height: rows of a frame.
         width: columns.
         max_disparity: largest disparity searched, pixels; the configuration's unless given.
+        remembers: whether every call goes on where the neurons were after the last one; they
+            rest before each call otherwise.
 
     Raises:
         StereoError: a network with another volume, or an encoding that is not binary.
     """
 
     def __init__(
-        self, network: HybridStereo, height: int, width: int, max_disparity: int | None = None
+        self,
+        network: HybridStereo,
+        height: int,
+        width: int,
+        max_disparity: int | None = None,
+        *,
+        remembers: bool = False,
     ) -> None:
         volume = network.config.network.volume
         if not network.encoding.emits_spikes or volume != "coincidence":
@@ -55,7 +65,7 @@ class EventNetwork:
                 "Lists of spikes need a binary encoding and the cost volume 'coincidence'; this "
                 f"network has {network.config.encoding.name!r} and {volume!r}."
             )
-        self.height, self.width = height, width
+        self.height, self.width, self.remembers = height, width, remembers
         self.planes = -(-(max_disparity or network.config.max_disparity) // STRIDE) + 1
         self.layout = Layout()
         try:
@@ -101,6 +111,8 @@ class EventNetwork:
             left: as of a call.
             right: likewise.
 
+        Neurons keep what they remember.
+
         Returns:
             How many nodes are computed densely from now on.
         """
@@ -111,13 +123,31 @@ class EventNetwork:
             if isinstance(work, NodeWork) and work.other is not None
         ]
         best = {way: np.full(len(every), np.inf) for way in (False, True)}
-        for way in (False, True) * CALIBRATIONS:
-            for _, work in nodes:
-                work.densely = way
-            best[way] = np.minimum(best[way], self._run(left, right))
+        with self.set_aside():
+            for way in (False, True) * CALIBRATIONS:
+                for _, work in nodes:
+                    work.densely = way
+                best[way] = np.minimum(best[way], self._run(left, right))
         for number, work in nodes:
             work.densely = bool(best[True][number] < best[False][number])
         return sum(work.densely for _, work in nodes)
+
+    def rest(self) -> None:
+        """Forget what neurons remember."""
+        at_rest(self.arrays)
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Begin at rest and remember nothing within; go on from the memory of before afterwards."""
+        remembers, arrays = self.remembers, self.arrays
+        before = (arrays.numbers.copy(), arrays.clock.copy()) if remembers else None
+        self.remembers = False
+        try:
+            yield
+        finally:
+            self.remembers = remembers
+            if before is not None:
+                arrays.numbers[:], arrays.clock[:] = before
 
     def __call__(
         self, left: Float[Tensor, "T 1 C H W"], right: Float[Tensor, "T 1 C H W"]
@@ -147,7 +177,8 @@ class EventNetwork:
         """Add up the scores of all time steps; return the seconds that every work took."""
         layout, arrays = self.layout, self.arrays
         seconds = np.zeros(len(layout.work) + len(layout.last))
-        at_rest(arrays)
+        if not self.remembers:
+            at_rest(arrays)
         for sums in (self.scores, *layout.sums):
             sums.view(arrays)[...] = 0
         for views in torch.cat([left, right], dim=1).contiguous():

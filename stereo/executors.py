@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nas.neurons.memory import remember, set_aside
 from stereo.errors import StereoError
 from stereo.event_network import EventNetwork
 from stereo.network import HybridStereo
@@ -29,28 +30,37 @@ class Executor:
         network: in eval mode.
         asked: one of ``EXECUTORS``. "auto" times both ways on the first frames, and again on frames
             with more than twice their spikes.
+        remembers: whether neurons go on from one frame to the next, until frames of another size
+            or a larger disparity come, or another way is taken.
 
     Raises:
         StereoError: no such executor, or "event" for a network that lists of spikes cannot run.
     """
 
-    def __init__(self, network: HybridStereo, asked: str = "dense") -> None:
+    def __init__(
+        self, network: HybridStereo, asked: str = "dense", *, remembers: bool = False
+    ) -> None:
         if asked not in EXECUTORS:
             raise StereoError(f"Unknown executor {asked!r}; known: {', '.join(EXECUTORS)}.")
-        self.network, self.asked = network, asked
+        self.network, self.asked, self.remembers = network, asked, remembers
+        remember(network, remembers)
         self.used, self.reason = "dense", "asked for"
         self.seconds: dict[str, float] = {}
         self.dense_nodes = 0
         self._events: EventNetwork | None = None
-        self._laid_out_for: tuple[int, ...] = ()
+        self._size: tuple[int, ...] = ()
         self._spikes = -1.0
 
     def __call__(
         self, left: Frames, right: Frames, max_disparity: int | None = None
     ) -> Float[Tensor, "1 H W"]:
         """Return the disparity of the left view in pixels, as ``HybridStereo.forward``."""
+        limit = self.network.config.max_disparity if max_disparity is None else max_disparity
+        size = (*left.shape, limit)
+        if self._size != size:
+            self._begin(size)
         if self.asked != "dense":
-            self._choose(left, right, max_disparity)
+            self._choose(left, right, limit)
         if self.used == "event" and self._events is not None:
             return self._events(left, right)
         found: Float[Tensor, "1 H W"] = self.network(left, right, max_disparity)
@@ -69,29 +79,36 @@ class Executor:
             "seconds": dict(self.seconds),
         }
 
-    def _choose(self, left: Frames, right: Frames, max_disparity: int | None) -> None:
+    def _begin(self, size: tuple[int, ...]) -> None:
+        """Lay out the network for frames of another size; nothing is remembered."""
+        self._size, self._events, self._spikes = size, None, -1.0
+        remember(self.network, self.remembers)
+
+    def _choose(self, left: Frames, right: Frames, limit: int) -> None:
         """Lay out and time what these frames need, unless that is done."""
         if left.device.type != "cpu":
             self._refuse("Lists of spikes need the CPU.")
             return
-        limit = self.network.config.max_disparity if max_disparity is None else max_disparity
-        size = (*left.shape[-2:], limit)
         spikes = float(left.sum() + right.sum())
-        if self._laid_out_for == size and spikes <= MORE * self._spikes:
+        if spikes <= MORE * self._spikes:
             return
-        if self._laid_out_for != size:
-            self._laid_out_for, self._events = size, None
+        if self._spikes < 0:
             try:
-                self._events = EventNetwork(self.network, *size)
+                self._events = EventNetwork(
+                    self.network, *left.shape[-2:], limit, remembers=self.remembers
+                )
             except StereoError as error:
                 self._refuse(str(error))
         self._spikes = spikes
         if self._events is None:
             return
         self.dense_nodes = self._events.calibrate(left, right)
-        self.used, self.reason = "event", "asked for"
+        before, self.used, self.reason = self.used, "event", "asked for"
         if self.asked == "auto":
             self._race(self._events, left, right, limit)
+        if self.used != before:
+            remember(self.network, self.remembers)
+            self._events.rest()
 
     def _race(self, events: EventNetwork, left: Frames, right: Frames, limit: int) -> None:
         """Take the faster of both ways."""
@@ -99,8 +116,9 @@ class Executor:
             "event": lambda: events(left, right),
             "dense": lambda: self.network(left, right, limit),
         }
-        for name, way in ways.items():
-            self.seconds[name] = min(_seconds(way) for _ in range(RUNS))
+        with set_aside(self.network), events.set_aside():
+            for name, way in ways.items():
+                self.seconds[name] = min(_seconds(way) for _ in range(RUNS))
         self.used = min(self.seconds, key=lambda name: self.seconds[name])
         self.reason = "the faster of both on this recording"
 

@@ -21,8 +21,12 @@ from data.simulator.recordings import simulate_dsec
 from data.simulator.take import Take
 
 PARTS = ("train", "validation", "test")
-GEOMETRIES: dict[str, tuple[int, int]] = {"mvsec": (346, 260), "dsec": (640, 480)}
-"""Columns and rows; the layout on disk has the same name."""
+GEOMETRIES: dict[str, tuple[int, int]] = {
+    "mvsec": (346, 260),
+    "dsec": (640, 480),
+    "mvsec-half": (173, 130),
+}
+"""Columns and rows by the layout on disk; "-half" is that layout with a sensor of half the size."""
 
 MANIFEST = "manifest.json"
 Progress = Callable[[float, float, str], None]
@@ -89,7 +93,7 @@ def entries(
 
     Args:
         suite: which one.
-        geometry: "mvsec" or "dsec".
+        geometry: name in ``GEOMETRIES``.
         parts: of "train", "validation" and "test".
         textures: folder of pictures for the scenes that need them; every part gets its own third
             of them. None leaves those scenes out.
@@ -175,7 +179,7 @@ def make_suite(
 
 def _make(folder: Path, geometry: str, take: Take, progress: Callable[[float], None]) -> None:
     """Write one recording in the layout of its geometry."""
-    write = simulate_mvsec if geometry == "mvsec" else simulate_dsec
+    write = simulate_mvsec if geometry.startswith("mvsec") else simulate_dsec
     write(
         folder, scene=take.scene, seed=take.seed, duration_s=take.duration_s, width=take.width,
         height=take.height, sensor=take.sensor, pictures=take.pictures, dense=take.dense,

@@ -1,7 +1,8 @@
 """Neurons as modules: constants, some of them learned, and the choice between kernel and reference.
 
 Shapes: a module takes and gives ``[T, B, ...]``. It remembers nothing between calls: ``forward``
-begins at rest, ``scan`` takes a state and returns the next.
+begins at rest, ``scan`` takes a state and returns the next. In a stream neurons remember, if they
+are asked to (``nas.neurons.memory``).
 """
 
 from collections.abc import Callable, Mapping
@@ -59,6 +60,10 @@ class Neuron(nn.Module):
     settle: ClassVar[Callable[..., Any]]
     states: ClassVar[tuple[str, ...]] = ("membrane",)
     """What the state is made of, in the order of the step's state."""
+    remembers: bool = False
+    """Whether a call goes on from where the last one ended."""
+    held: State = None
+    """Where it ended; None for neurons at rest."""
 
     def __init__(
         self,
@@ -125,8 +130,14 @@ class Neuron(nn.Module):
         return bool((decay != 1).any()) if isinstance(decay, Tensor) else decay != 1
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the outputs ``[T, B, ...]`` of neurons at rest that receive ``x``."""
-        return self.scan(x, None)[0]
+        """Return the outputs ``[T, B, ...]`` of neurons that receive ``x``.
+
+        They begin at rest, or where the last call ended if they remember.
+        """
+        out, after = self.scan(x, self.held)
+        if self.remembers:
+            self.held = after
+        return out
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Return outputs ``[T, B, ...]`` and the state ``[B, ...]`` that comes after them.

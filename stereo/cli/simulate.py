@@ -52,7 +52,8 @@ def simulate(
         typer.Option(help="Of a suite: train, validation or test; may be repeated."),
     ] = None,
     geometry: Annotated[
-        list[str] | None, typer.Option(help="Of a suite: mvsec or dsec; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Of a suite: mvsec, dsec or mvsec-half; may be repeated."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

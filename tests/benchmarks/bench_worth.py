@@ -96,18 +96,21 @@ EXPERIMENTS = {
         published=("spikedhs_cifar", ("network.channels",)), trials=21,
     ),
     "stereo": Experiment(
-        task="stereo", search="stereo_cpu", budget=4.0, part="test", metric=("mae_px", False),
+        task="stereo", search="stereo_cpu", budget=1.0, part="test", metric=("mae_px", False),
         config={
-            "train.crop_height": "96", "train.crop_width": "144", "network.max_disparity": "63",
+            "train.crop_height": "64", "train.crop_width": "96", "network.max_disparity": "31",
         },
-        training={"train.steps": "1200", "train.warmup": "100", "train.checkpoint_every": "100"},
+        training={
+            "train.steps": "600", "train.warmup": "40", "train.checkpoint_every": "100",
+            "train.batch": "4", "train.learning_rate": "0.004", "train.ema": "0.99",
+        },
         searching={
             "relaxed.neurons": json.dumps(SPIKING), "relaxed.finalists": "16",
             "search.steps": "900", "search.warmup": "500", "search.measure_every": "200",
             "trials.steps": "150", "trials.batches": "24", "trials.population": "6",
         },
         published=("spikedhs", ("network.feature_channels", "network.matching_channels")),
-        samples=48, priced=1, trials=13,
+        samples=96, priced=4, trials=13,
     ),
 }  # fmt: skip
 
