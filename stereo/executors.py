@@ -1,5 +1,8 @@
 """Who runs a network: dense convolutions, work on lists of spikes, or whichever is faster here."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -32,17 +35,25 @@ class Executor:
             with more than twice their spikes.
         remembers: whether neurons go on from one frame to the next, until frames of another size
             or a larger disparity come, or another way is taken.
+        threads: to run on; unless given torch's number, or what "auto" finds: one or all.
 
     Raises:
         StereoError: no such executor, or "event" for a network that lists of spikes cannot run.
     """
 
     def __init__(
-        self, network: HybridStereo, asked: str = "dense", *, remembers: bool = False
+        self,
+        network: HybridStereo,
+        asked: str = "dense",
+        *,
+        remembers: bool = False,
+        threads: int | None = None,
     ) -> None:
         if asked not in EXECUTORS:
             raise StereoError(f"Unknown executor {asked!r}; known: {', '.join(EXECUTORS)}.")
         self.network, self.asked, self.remembers = network, asked, remembers
+        self.threads = threads or torch.get_num_threads()
+        self._counts = {threads} if threads else {1, torch.get_num_threads()}
         remember(network, remembers)
         self.used, self.reason = "dense", "asked for"
         self.seconds: dict[str, float] = {}
@@ -57,13 +68,18 @@ class Executor:
         """Return the disparity of the left view in pixels, as ``HybridStereo.forward``."""
         limit = self.network.config.max_disparity if max_disparity is None else max_disparity
         size = (*left.shape, limit)
-        if self._size != size:
-            self._begin(size)
-        if self.asked != "dense":
-            self._choose(left, right, limit)
-        if self.used == "event" and self._events is not None:
+        with on_threads(self.threads):
+            if self._size != size:
+                self._begin(size)
+            if self.asked != "dense":
+                self._choose(left, right, limit)
+        with on_threads(self.threads):
+            return self._run(self.used, left, right, limit)
+
+    def _run(self, way: str, left: Frames, right: Frames, limit: int) -> Float[Tensor, "1 H W"]:
+        if way == "event" and self._events is not None:
             return self._events(left, right)
-        found: Float[Tensor, "1 H W"] = self.network(left, right, max_disparity)
+        found: Float[Tensor, "1 H W"] = self.network(left, right, limit)
         return found
 
     @property
@@ -77,6 +93,8 @@ class Executor:
             "nodes": nodes,
             "dense_nodes": None if nodes is None else self.dense_nodes,
             "seconds": dict(self.seconds),
+            "threads": self.threads,
+            "remembers": self.remembers,
         }
 
     def _begin(self, size: tuple[int, ...]) -> None:
@@ -94,8 +112,9 @@ class Executor:
             return
         if self._spikes < 0:
             try:
+                height, width = left.shape[-2:]
                 self._events = EventNetwork(
-                    self.network, *left.shape[-2:], limit, remembers=self.remembers
+                    self.network, height, width, limit, remembers=self.remembers
                 )
             except StereoError as error:
                 self._refuse(str(error))
@@ -105,27 +124,39 @@ class Executor:
         self.dense_nodes = self._events.calibrate(left, right)
         before, self.used, self.reason = self.used, "event", "asked for"
         if self.asked == "auto":
-            self._race(self._events, left, right, limit)
+            with set_aside(self.network), self._events.set_aside():
+                self._race(left, right, limit)
         if self.used != before:
             remember(self.network, self.remembers)
             self._events.rest()
 
-    def _race(self, events: EventNetwork, left: Frames, right: Frames, limit: int) -> None:
-        """Take the faster of both ways."""
-        ways = {
-            "event": lambda: events(left, right),
-            "dense": lambda: self.network(left, right, limit),
-        }
-        with set_aside(self.network), events.set_aside():
-            for name, way in ways.items():
-                self.seconds[name] = min(_seconds(way) for _ in range(RUNS))
-        self.used = min(self.seconds, key=lambda name: self.seconds[name])
-        self.reason = "the faster of both on this recording"
+    def _race(self, left: Frames, right: Frames, limit: int) -> None:
+        """Take the faster of both ways, on one thread or on all."""
+        times = {}
+        for threads in sorted(self._counts):
+            with on_threads(threads):
+                for way in ("event", "dense"):
+                    run = partial(self._run, way, left, right, limit)
+                    times[way, threads] = min(_seconds(run) for _ in range(RUNS))
+        self.used, self.threads = min(times, key=lambda way: times[way])
+        self.seconds = {f"{way}, threads {n}": seconds for (way, n), seconds in times.items()}
+        self.reason = "the fastest on this recording"
 
     def _refuse(self, why: str) -> None:
         if self.asked == "event":
             raise StereoError(f"{why} Use --executor dense.")
         self.used, self.reason = "dense", why
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Let torch and the kernels use so many threads within."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _seconds(run: Any) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from energy import EnergyReport, mean_report, profile
 from stereo.analog_twin import beside_twin
 from stereo.draw import Picture
 from stereo.executors import Executor
+from stereo.latency import LatencyMeter
 from stereo.metrics import Accuracy, AccuracyMeter
 from stereo.network import HybridStereo
 from stereo.options import InferOptions
@@ -29,7 +31,8 @@ from stereo.windows import Window, covered_us, plan_windows
 ENERGY_WINDOWS = 2
 """Energy is measured on at most so many windows, evenly spread, and averaged."""
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]
+Watcher = Callable[[WindowResult], None]
 Disparity = Float32[np.ndarray, "H W"]
 
 
@@ -53,27 +56,31 @@ def infer(
     network: HybridStereo,
     out: Path,
     options: InferOptions,
-    progress: Progress = lambda _done, _all: None,
+    progress: Progress = lambda _done, _all, _note: None,
+    watcher: Watcher = lambda _result: None,
 ) -> Inference:
     """Estimate the disparity of a recording, and write video, images and report to ``out``.
 
     Args:
         recording: two event cameras.
         network: in eval mode.
-        out: folder for ``disparity.mp4``, ``disparity/*.png`` and ``report.json``.
+        out: folder for ``disparity.mp4``, ``report.json`` and what is kept of every window.
         options: what to do.
-        progress: called after every window with the windows done and all windows.
+        progress: called after every window with the windows done, all windows, and whether real
+            time is kept.
+        watcher: called with every window, such as a live view.
 
     Raises:
         RecordingError: the recording turned out to be damaged.
         StereoError: options or network give no estimate, or ``out`` cannot be used.
     """
     torch.manual_seed(options.seed)
-    executor = Executor(network, options.executor)
     windows = plan(recording, network, options)
+    remembers = options.stream and not overlap(windows)
+    executor = Executor(network, options.executor, remembers=remembers, threads=options.threads)
     fps = frame_rate(len(windows), covered_us(windows))
     view = _view(recording, network, windows, options, fps)
-    folder = ResultFolder(out)
+    folder = ResultFolder(out, options.keeps, recording.calibration)
     tally, watch = _Tally(recording, network, len(windows), options), Stopwatch()
 
     with watch("total"), video_sink(folder.video, fps) as video:
@@ -89,8 +96,9 @@ def infer(
             with watch("video"):
                 video.write(_frame(view, result, truth))
             with watch("images"):
-                folder.write_disparity(result.index, result.disparity)
-            progress(result.index + 1, len(windows))
+                folder.write(result.index, result.disparity)
+            watcher(result)
+            progress(result.index + 1, len(windows), tally.pace())
 
     accuracy, energy = tally.meter.result(), mean_report(tally.energies)
     document = describe(
@@ -101,7 +109,8 @@ def infer(
         last=tally.last,
         folder=folder,
         fps=fps,
-        windows_per_s=tally.windows_per_s(),
+        latency=tally.latency.result(),
+        first_s=tally.first_s,
         executor=executor.about,
         seconds=watch.seconds,
         accuracy=accuracy,
@@ -122,6 +131,11 @@ def plan(recording: Recording, network: HybridStereo, options: InferOptions) -> 
     )
 
 
+def overlap(windows: list[Window]) -> bool:
+    """Tell whether two windows share events; neurons that go on would see those twice."""
+    return any(later.t0_us < earlier.t1_us for earlier, later in pairwise(windows))
+
+
 def spread(count: int, picks: int) -> set[int]:
     """Return at most ``picks`` of ``count`` indices, in the middles of equal parts."""
     picks = min(count, picks)
@@ -140,14 +154,19 @@ class _Tally:
         self._network = network
         self._options = options
         self._picked = spread(count, ENERGY_WINDOWS)
-        self._seconds: list[float] = []
+        self.latency = LatencyMeter()
+        self.first_s = 0.0
+        self._alone = count == 1
 
     def compare(self, result: WindowResult, truth: Disparity | None) -> None:
         """Take one window in, with its ground truth if it has one."""
         if truth is not None:
             self.meter.add(result.disparity, truth)
-        self._seconds.append(result.seconds)
         self.last = result
+        if result.index == 0:
+            self.first_s = result.seconds
+        if result.index or self._alone:
+            self.latency.add(result.window.t0_us, result.window.t1_us, result.seconds)
 
     def count(self, result: WindowResult) -> None:
         """Count the operations of the window if it is one of the picked ones."""
@@ -156,13 +175,12 @@ class _Tally:
             limit = self._network.config.max_disparity if given is None else given
             self.energies.append(profile(self._network, result.left, result.right, limit))
 
-    def windows_per_s(self) -> float:
-        """Return the rate of encoding and network; the first window, which warms up, is left out.
-
-        A recording of a single window has no other rate than that of the first.
-        """
-        timed = self._seconds[1:] or self._seconds
-        return len(timed) / sum(timed)
+    def pace(self) -> str:
+        """Say whether real time is kept; nothing for what is no stream."""
+        if not self._options.stream:
+            return ""
+        behind_s = self.latency.behind_s
+        return f"{behind_s:.2f} s behind" if behind_s else "in real time"
 
 
 def _truth(recording: Recording, window: Window) -> Disparity | None:

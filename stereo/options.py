@@ -21,6 +21,9 @@ class InferOptions:
         seed: of the global generator of torch, for networks that draw at random; no operation of
             ours does.
         executor: who runs the network, a name in ``stereo.executors.EXECUTORS``.
+        threads: to run on; None for all, or what the executor finds.
+        stream: whether neurons go on from one window to the next where windows do not overlap.
+        keeps: what is written for every window, names in ``stereo.output.KEPT``.
         row_offset: what was measured and corrected between uncalibrated cameras; None otherwise.
 
     Raises:
@@ -36,11 +39,14 @@ class InferOptions:
     max_windows: int | None = None
     seed: int = 0
     executor: str = "dense"
+    threads: int | None = None
+    stream: bool = False
+    keeps: tuple[str, ...] = ("disparity",)
     row_offset: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what gives no estimate."""
-        for name in ("window_us", "step_us", "max_disparity", "max_windows"):
+        for name in ("window_us", "step_us", "max_disparity", "max_windows", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise StereoError(f"An inference needs {name} of at least 1, got {value}.")

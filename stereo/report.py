@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
@@ -13,16 +14,21 @@ import torch
 
 import stereo
 from data.recording import CAMERAS, Recording
+from stereo.latency import Latency
 from stereo.metrics import Accuracy
 from stereo.network import HybridStereo
 from stereo.options import InferOptions
-from stereo.output import ResultFolder
+from stereo.output import KEPT, ResultFolder
 from stereo.stream import WindowResult
 from stereo.windows import Window, covered_us
 
 RATE_NOTE = (
-    "encoding of both cameras and the network, batch 1; without reading, rectifying, drawing and "
-    "writing, and without the first window, which warms up"
+    "rectifying and encoding of both cameras and the network, batch 1; without reading, drawing "
+    "and writing, and without the first window, which warms up"
+)
+LATENCY_NOTE = (
+    "from the end of a window to its estimate, as if events came live; counts what windows_per_s "
+    "counts"
 )
 
 _PACKAGES = {"torch": torch, "numpy": np, "numba": numba, "opencv": cv2, "av": av}
@@ -37,7 +43,8 @@ def describe(
     last: WindowResult | None,
     folder: ResultFolder,
     fps: Fraction,
-    windows_per_s: float,
+    latency: Latency | None,
+    first_s: float,
     executor: Mapping[str, Any],
     seconds: Mapping[str, float],
     accuracy: Accuracy | None,
@@ -53,7 +60,8 @@ def describe(
         last: result of the last window, whose counts cover the whole run.
         folder: where the results lie.
         fps: frames per second of the video.
-        windows_per_s: rate of encoding and network.
+        latency: of all windows but the first, which warms up.
+        first_s: time that the first one took.
         executor: who ran the network.
         seconds: wall-clock time by stage.
         accuracy: averages, None without ground truth.
@@ -68,19 +76,25 @@ def describe(
         "window_us": windows[0].t1_us - windows[0].t0_us,
         "step_us": options.step_us,
         "t_us": [window.t1_us for window in windows],
-        "windows_per_s": windows_per_s,
+        "windows_per_s": latency.windows_per_s if latency else None,
         "windows_per_s_counts": RATE_NOTE,
+        "latency": asdict(latency) if latency else None,
+        "latency_counts": LATENCY_NOTE,
+        "first_window_s": first_s,
+        "stream": options.stream,
+        "state": "carried" if executor["remembers"] else "at rest before each window",
         "executor": dict(executor),
         "video": str(folder.video),
         "video_fps": float(fps),
         "video_speed": covered_us(windows) / 1e6 / float(len(windows) / fps),
-        "disparity": str(folder.disparity),
+        **{name: str(folder.folder(name)) if name in folder.keeps else None for name in KEPT},
         "width": recording.width,
         "height": recording.height,
         "max_disparity_px": options.max_disparity or network.config.max_disparity,
         "events": dict(last.read) if last else None,
         "dropped_events": dict(recording.dropped),
         "outside_image": dict(last.outside_image) if last else None,
+        "late_events": dict(last.late) if last else None,
         "row_offset": None if options.row_offset is None else dict(options.row_offset),
         "outside_windows": _outside_windows(recording, last),
         "accuracy": accuracy.to_json() if accuracy else None,
@@ -92,7 +106,7 @@ def describe(
         },
         "seed": options.seed,
         "seconds": dict(seconds),
-        "threads": torch.get_num_threads(),
+        "threads": executor["threads"],
         "device": str(next(network.parameters()).device),
         "versions": {
             "stereo": stereo.__version__,

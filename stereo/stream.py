@@ -1,13 +1,13 @@
-"""The stream of estimates: windows of two event cameras in, one disparity after the other out.
+"""The stream of estimates: events of two cameras in, one disparity after the other out.
 
-Memory does not grow with the length of the recording: one window is held at a time.
+Memory does not grow with the length of the stream: the events of one window are held at a time.
 
 Shapes: ``T`` time steps, ``B`` = 1, ``C`` channels, ``H`` rows, ``W`` columns.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from stereo.network import HybridStereo
 from stereo.stopwatch import Stopwatch
 from stereo.windows import Window
 
+_BEGINNING_US, _END_US = -(2**62), 2**62
+"""Before the first event and after the last."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WindowResult:
@@ -33,9 +36,10 @@ class WindowResult:
         left: what the network saw on the left.
         right: what the network saw on the right.
         disparity: estimate in pixels of the rectified left view.
-        seconds: time that encoding and network took.
-        read: events read until now, per camera.
+        seconds: time that rectification, encoding and network took.
+        read: events taken in until now, per camera.
         outside_image: those of them that rectification moved off the image.
+        late: events that came too late to be taken in.
     """
 
     index: int
@@ -47,6 +51,141 @@ class WindowResult:
     seconds: float
     read: Mapping[Camera, int]
     outside_image: Mapping[Camera, int]
+    late: Mapping[Camera, int]
+
+
+Rectify = Callable[[Camera, Events], Events]
+
+
+class StereoStream:
+    """Events of two cameras in, the disparity at the end of every window out.
+
+    ``push`` what has come; it returns what can be estimated now::
+
+        windows = endless_windows(start_us, window_us=50_000, step_us=50_000)
+        stream = StereoStream(executor, windows, width=346, height=260)
+        for left, right, until_us in cameras:
+            for result in stream.push(left, right, until_us):
+                show(result.disparity)
+
+    Args:
+        executor: runs the network, which is in eval mode; one that remembers needs windows that do
+            not overlap.
+        windows: in rising order of both ends.
+        width: columns of the rectified image.
+        height: rows of it.
+        rectify: from the pixels of a camera to the rectified image; None for events that are
+            rectified already.
+        max_disparity: largest disparity searched, pixels; None for the network's.
+        watch: counts the time of the stages "rectify", "encode" and "network".
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        windows: Iterable[Window],
+        *,
+        width: int,
+        height: int,
+        rectify: Rectify | None = None,
+        max_disparity: int | None = None,
+        watch: Stopwatch | None = None,
+    ) -> None:
+        self.executor, self.width, self.height = executor, width, height
+        self.max_disparity, self.until_us = max_disparity, _BEGINNING_US
+        self._rectify, self._watch = rectify, watch or Stopwatch()
+        self._windows = enumerate(windows)
+        self._next = next(self._windows, None)
+        self._held: dict[Camera, _Held] = {camera: _Held() for camera in CAMERAS}
+        self._seconds = 0.0
+
+    @property
+    def window(self) -> Window | None:
+        """The next window to be estimated; None after the last."""
+        return None if self._next is None else self._next[1]
+
+    def push(self, left: Events, right: Events, until_us: int) -> Iterator[WindowResult]:
+        """Take events in; return the estimates of the windows that have ended, one by one.
+
+        Estimates that are not asked for are the first ones of the next call.
+
+        Args:
+            left: further events of the left camera.
+            right: likewise; a camera may see nothing.
+            until_us: all events before this time have come. Those that come later than that are
+                left out and counted.
+
+        Raises:
+            StereoError: time goes back. Asking for estimates: one holds NaN or infinity.
+        """
+        if until_us < self.until_us:
+            raise StereoError(
+                f"A stream goes on in time, but after all events before {self.until_us:,} us those "
+                f"before {until_us:,} us were given."
+            )
+        began = time.perf_counter()
+        with self._watch("rectify"):
+            for camera, events in zip(CAMERAS, (left, right), strict=True):
+                self._take_in(camera, events)
+        self.until_us = until_us
+        self._seconds += time.perf_counter() - began
+        return self._ready()
+
+    def _take_in(self, camera: Camera, events: Events) -> None:
+        held = self._held[camera]
+        fresh = events.window(self.until_us, _END_US)
+        held.late += len(events) - len(fresh)
+        if self._rectify is not None:
+            fresh = self._rectify(camera, fresh)
+        held.read += len(fresh)
+        held.outside += len(fresh) - len(fresh.inside(self.width, self.height))
+        held.events = _join(held.events, fresh)
+
+    def _ready(self) -> Iterator[WindowResult]:
+        while self._next is not None and self._next[1].t1_us <= self.until_us:
+            index, window = self._next
+            result = self._result(index, window)
+            self._next = next(self._windows, None)
+            begin = _END_US if self._next is None else self._next[1].t0_us
+            for held in self._held.values():
+                held.events = held.events.window(begin, _END_US)
+            yield result
+
+    def _result(self, index: int, window: Window) -> WindowResult:
+        """Estimate one window."""
+        began = time.perf_counter()
+        views = {
+            c: held.events.window(window.t0_us, window.t1_us) for c, held in self._held.items()
+        }
+        with self._watch("encode"):
+            left, right = self._encode(views, window)
+        with self._watch("network"):
+            disparity = _estimate(self.executor, left, right, self.max_disparity)
+        seconds, self._seconds = self._seconds + time.perf_counter() - began, 0.0
+        return WindowResult(
+            index=index,
+            window=window,
+            events=views["left"].inside(self.width, self.height),
+            left=left,
+            right=right,
+            disparity=disparity,
+            seconds=seconds,
+            read={camera: held.read for camera, held in self._held.items()},
+            outside_image={camera: held.outside for camera, held in self._held.items()},
+            late={camera: held.late for camera, held in self._held.items()},
+        )
+
+    def _encode(
+        self, views: Mapping[Camera, Events], window: Window
+    ) -> tuple[Float32[torch.Tensor, "T 1 C H W"], Float32[torch.Tensor, "T 1 C H W"]]:
+        """Return the window of both cameras, batches of one, on the device of the network."""
+        network = self.executor.network
+        device = next(network.parameters()).device
+        left, right = network.encode(
+            views["left"], views["right"], height=self.height, width=self.width,
+            t0_us=window.t0_us, t1_us=window.t1_us,
+        )  # fmt: skip
+        return left[:, None].to(device), right[:, None].to(device)
 
 
 def run_windows(
@@ -58,14 +197,14 @@ def run_windows(
     watch: Stopwatch | None = None,
     executor: Executor | None = None,
 ) -> Iterator[WindowResult]:
-    """Estimate the disparity at the end of every window.
+    """Estimate the disparity at the end of every window; every event is read once.
 
     Args:
         recording: two event cameras on one clock.
         network: in eval mode, on any device.
         windows: in rising order of both ends.
         max_disparity: largest disparity searched, pixels; None for the network's.
-        watch: counts the time of the stages "read", "encode" and "network".
+        watch: counts the time of the stages "read", "rectify", "encode" and "network".
         executor: runs the network; as it is unless given.
 
     Raises:
@@ -73,88 +212,47 @@ def run_windows(
         StereoError: the estimate holds NaN or infinity.
     """
     watch = watch or Stopwatch()
-    sliders: dict[Camera, Slider] = {camera: Slider(recording, camera) for camera in CAMERAS}
-    for index, window in enumerate(windows):
+    stream = StereoStream(
+        executor or Executor(network), windows, width=recording.width, height=recording.height,
+        rectify=recording.rectify, max_disparity=max_disparity, watch=watch,
+    )  # fmt: skip
+    while (window := stream.window) is not None:
+        begin_us = max(stream.until_us, window.t0_us)
         with watch("read"):
-            views = {camera: sliders[camera].window(window) for camera in CAMERAS}
-        began = time.perf_counter()
-        with watch("encode"):
-            left, right = _encode(network, recording, views, window)
-        with watch("network"):
-            disparity = _estimate(executor or network, left, right, max_disparity)
-        yield WindowResult(
-            index=index,
-            window=window,
-            events=views["left"].inside(recording.width, recording.height),
-            left=left,
-            right=right,
-            disparity=disparity,
-            seconds=time.perf_counter() - began,
-            read={camera: slider.read for camera, slider in sliders.items()},
-            outside_image={camera: slider.outside for camera, slider in sliders.items()},
-        )
+            left, right = (recording.events(c, begin_us, window.t1_us) for c in CAMERAS)
+        yield from stream.push(left, right, window.t1_us)
 
 
-class Slider:
-    """One camera's rectified events over windows in rising order; every event is read once.
+@dataclass(kw_only=True, eq=False)
+class _Held:
+    """What a stream holds of one camera, and its counts.
 
-    Attributes:
-        read: events read so far.
-        outside: those of them that rectification moved off the image.
+    Events off the image are counted but stay: an encoding may split them over its border.
     """
 
-    def __init__(self, recording: Recording, camera: Camera) -> None:
-        self.read = 0
-        self.outside = 0
-        self._recording = recording
-        self._camera: Camera = camera
-        self._held = Events.empty()
-        self._until_us: int | None = None
-
-    def window(self, window: Window) -> Events:
-        """Return the events of a window whose ends lie no earlier than the last one's.
-
-        Those off the image are counted but stay: an encoding may split them over its border.
-        """
-        recording, start_us = self._recording, window.t0_us
-        if self._until_us is not None:
-            start_us = max(start_us, self._until_us)
-        fresh = recording.events(self._camera, start_us, window.t1_us)
-        rectified = recording.rectify(self._camera, fresh)
-        self.read += len(rectified)
-        self.outside += len(rectified) - len(rectified.inside(recording.width, recording.height))
-        self._held = _join(self._held.window(window.t0_us, window.t1_us), rectified)
-        self._until_us = window.t1_us
-        return self._held
+    events: Events = field(default_factory=Events.empty)
+    read: int = 0
+    outside: int = 0
+    late: int = 0
 
 
 def _join(earlier: Events, later: Events) -> Events:
-    """Return two records as one; the first must end before the second begins."""
+    """Return two records as one, sorted by time."""
     if len(earlier) == 0:
         return later
-    return Events(
-        **{axis: np.concatenate([getattr(e, axis) for e in (earlier, later)]) for axis in "txyp"}
-    )
-
-
-def _encode(
-    network: HybridStereo, recording: Recording, views: Mapping[Camera, Events], window: Window
-) -> tuple[Float32[torch.Tensor, "T 1 C H W"], Float32[torch.Tensor, "T 1 C H W"]]:
-    """Return the window of both cameras, a batch of one each, on the device of the network."""
-    device = next(network.parameters()).device
-    left, right = network.encode(
-        views["left"],
-        views["right"],
-        height=recording.height,
-        width=recording.width,
-        t0_us=window.t0_us,
-        t1_us=window.t1_us,
-    )
-    return left[:, None].to(device), right[:, None].to(device)
+    if len(later) == 0:
+        return earlier
+    columns = {
+        axis: np.concatenate([getattr(e, axis) for e in (earlier, later)]) for axis in "txyp"
+    }
+    if later.t[0] < earlier.t[-1]:
+        order = np.argsort(columns["t"], kind="stable")
+        columns = {axis: values[order] for axis, values in columns.items()}
+    return Events(**columns)
 
 
 def _estimate(
-    network: HybridStereo | Executor,
+    executor: Executor,
     left: Float32[torch.Tensor, "T 1 C H W"],
     right: Float32[torch.Tensor, "T 1 C H W"],
     max_disparity: int | None,
@@ -162,7 +260,7 @@ def _estimate(
     """Run the network without gradients."""
     # Around the call and not around the loop: a generator would leave the mode on for its caller.
     with torch.inference_mode():
-        disparity = network(left, right, max_disparity)[0].float().cpu().numpy()
+        disparity = executor(left, right, max_disparity)[0].float().cpu().numpy()
     if not np.isfinite(disparity).all():
         raise StereoError(
             "The network estimates NaN or infinity, so its weights are damaged or its training "

@@ -6,6 +6,7 @@ the time at which a running system would have it, and the time that ground truth
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count as counted
 from itertools import pairwise
 
 import numpy as np
@@ -80,6 +81,19 @@ def plan_windows(
     return [
         Window(t0_us=end - window_us, t1_us=end, truth=anchors.get(end)) for end in ends[:limit]
     ]
+
+
+def endless_windows(start_us: int, *, window_us: int, step_us: int) -> Iterator[Window]:
+    """Yield the windows of a live stream: the first begins at ``start_us``.
+
+    Raises:
+        StereoError: a length or a step below 1.
+    """
+    if min(window_us, step_us) < 1:
+        raise StereoError(
+            f"Windows need a length and a step of at least 1 us, got {window_us} and {step_us}."
+        )
+    return (Window(t0_us=begin, t1_us=begin + window_us) for begin in counted(start_us, step_us))
 
 
 def _anchors(

@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -24,8 +24,13 @@ WIDEST = 100
 QUIET_S = 10.0
 """Without a terminal, progress is a line at most this often."""
 
-Advance = Callable[[float, float], None]
-"""Called with what is done and what there is, in any unit."""
+
+class Advance(Protocol):
+    """Called with what is done and what there is, in any unit, and perhaps a few words."""
+
+    def __call__(self, done: float, total: float, note: str = "", /) -> None:
+        """Show it."""
+        ...
 
 
 def result_console() -> Console:
@@ -68,7 +73,12 @@ def progress(label: str, unit: str = "") -> Iterator[Advance]:
     )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def advance(done: float, total: float, note: str = "", /) -> None:
+            words = f"{label}, {note}" if note else label
+            bar.update(task, completed=done, total=total, description=words)
+
+        yield advance
 
 
 class _Rate(ProgressColumn):
@@ -89,7 +99,7 @@ def lines(console: Console, label: str, unit: str) -> Advance:
     began = time.monotonic()
     printed = began
 
-    def advance(done: float, total: float) -> None:
+    def advance(done: float, total: float, note: str = "", /) -> None:
         nonlocal printed
         now = time.monotonic()
         if now - printed < QUIET_S or not 0 < done < total:
@@ -98,6 +108,7 @@ def lines(console: Console, label: str, unit: str) -> Advance:
         rate = done / (now - began)
         amount = f"{done:,.0f} of {total:,.0f} {unit}" if unit else f"{done / total:.0%}"
         speed = f", {rate:.1f} {unit}/s" if unit else ""
-        console.print(f"{label}: {amount}{speed}, {(total - done) / rate:.0f} s left")
+        words = f", {note}" if note else ""
+        console.print(f"{label}: {amount}{speed}{words}, {(total - done) / rate:.0f} s left")
 
     return advance

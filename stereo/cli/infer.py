@@ -1,5 +1,6 @@
 """``stereo infer``: a recording in; a disparity video, images, accuracy and energy out."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,13 +20,32 @@ from stereo.cli.recordings import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from data.recording import Recording
     from data.rows import RowOffset
-    from stereo.infer import Inference
+    from stereo.infer import Inference, Watcher
     from stereo.metrics import Accuracy
 
 ExecutorName = Annotated[
     str, typer.Option(help="dense; event (lists of spikes); auto (the faster on this recording).")
 ]
+
+
+Threads = Annotated[
+    int | None,
+    typer.Option(help="To run on.", show_default="all; auto: one or all", min=1),
+]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream", help="As a stream: neurons go on from window to window, real time is watched."
+    ),
+]
+Images = Annotated[bool, typer.Option(help="Keep the disparity of every window as 16-bit PNG.")]
+Depth = Annotated[
+    bool, typer.Option("--depth", help="Keep depth in millimeters as 16-bit PNG as well.")
+]
+Ply = Annotated[bool, typer.Option("--ply", help="Keep the points of every window as PLY as well.")]
+View = Annotated[bool, typer.Option("--view", help="Show points and pictures live (needs rerun).")]
 
 
 @guarded
@@ -65,6 +85,12 @@ def infer(
         int | None, typer.Option(help="The first so many windows only.", show_default="all")
     ] = None,
     executor: ExecutorName = "dense",
+    threads: Threads = None,
+    stream: Stream = False,
+    images: Images = True,
+    depth: Depth = False,
+    ply: Ply = False,
+    view: View = False,
     seed: Annotated[int, typer.Option(help="Of anything random in the network.")] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as one JSON document.")
@@ -90,18 +116,35 @@ def infer(
             max_windows=max_windows,
             seed=seed,
             executor=executor,
+            threads=threads,
+            stream=stream,
+            keeps=_kept(disparity=images, depth=depth, points=ply),
             row_offset=None if rows is None else rows.to_dict(),
         )
         network = load_network(run)
         folder = out or Path("stereo-out") / seen.name
-        with progress("Estimating", "windows") as advance:
-            inference = run_inference(seen, network, folder, options, advance)
+        with _viewer(view, seen) as watcher, progress("Estimating", "windows") as advance:
+            inference = run_inference(seen, network, folder, options, advance, watcher)
         if rows is None:
             warn_if_raw(seen)
     if as_json:
         print_json(inference.document)
     else:
         _print(inference, rows)
+
+
+def _kept(**asked: bool) -> tuple[str, ...]:
+    """Return the names of what is asked for."""
+    return tuple(name for name, wanted in asked.items() if wanted)
+
+
+def _viewer(wanted: bool, recording: "Recording") -> AbstractContextManager["Watcher"]:
+    """Return a live view, or something that watches nothing."""
+    if not wanted:
+        return nullcontext(lambda _result: None)
+    from stereo.viewer import viewer
+
+    return viewer(recording)
 
 
 def _find(recording: Path | None) -> tuple[Path, bool]:
@@ -153,20 +196,38 @@ def _print(inference: "Inference", rows: "RowOffset | None") -> None:
         console.print(_accuracy_table(inference.accuracy, document["note"] or document["name"]))
     console.print(
         f"Energy   {inference.energy.total_mj:.4g} mJ per window\n"
-        f"Speed    {document['windows_per_s']:.2f} windows/s for encoding and network, on "
-        f"{document['threads']} threads ({document['device']})\n"
+        f"Speed    {document['windows_per_s']:.2f} windows/s for rectifying, encoding and network, "
+        f"on {document['threads']} threads ({document['device']})\n"
         f"Run      {_executor(document['executor'])}"
     )
-    for name, place in (("Video", document["video"]), ("Images", document["disparity"])):
-        # Paths are printed whole: a wrapped path cannot be copied.
-        console.print(f"{name:9}{escape(place)}", soft_wrap=True)
+    if document["stream"]:
+        console.print(_latency(document["latency"]))
+    for name, key in (
+        ("Video", "video"), ("Images", "disparity"), ("Depth", "depth"), ("Points", "points"),
+    ):  # fmt: skip
+        if document[key] is not None:
+            # Paths are printed whole: a wrapped path cannot be copied.
+            console.print(f"{name:9}{escape(document[key])}", soft_wrap=True)
+
+
+def _latency(found: dict[str, Any]) -> str:
+    """Say how long estimates take to come, and whether real time was kept."""
+    times = " / ".join(f"{1e3 * found[key]:.0f}" for key in ("median_s", "p95_s", "p99_s"))
+    kept = "kept"
+    if found["waited"]:
+        kept = (
+            f"lost, {found['waited']:,} of {found['windows']:,} windows waited, up to "
+            f"{found['behind_s']:.2f} s"
+        )
+    return f"Latency  {times} ms (median, 95 %, 99 %); real time {kept}"
 
 
 def _executor(about: dict[str, Any]) -> str:
     """Say who ran the network."""
+    state = "; neurons go on from window to window" if about["remembers"] else ""
     if about["used"] == "dense":
-        return "densely"
-    return f"on lists of spikes, {about['dense_nodes']} of {about['nodes']} nodes densely"
+        return f"densely{state}"
+    return f"on lists of spikes, {about['dense_nodes']} of {about['nodes']} nodes densely{state}"
 
 
 def _accuracy_table(accuracy: "Accuracy", on_what: str) -> "Table":

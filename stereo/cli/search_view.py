@@ -64,7 +64,7 @@ class _Lines:
 
     console: Console
     _name: str = ""
-    _advance: Advance = field(default=lambda _done, _all: None)
+    _advance: Advance = field(default=lambda _done, _all, _note="", /: None)
 
     def steps(self, _budget: Budget | None) -> Show:
         """Return what is told after every step."""

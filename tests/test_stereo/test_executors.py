@@ -49,12 +49,27 @@ def test_all_give_what_the_network_gives(asked, network):
 def test_the_faster_one_is_chosen(faster, network, monkeypatch):
     times = iter([1.0, 1.0, 2.0, 2.0] if faster == "event" else [2.0, 2.0, 1.0, 1.0])
     monkeypatch.setattr(executors, "_seconds", lambda _run: next(times))
-    executor = Executor(network, "auto")
+    executor = Executor(network, "auto", threads=1)
     executor(*frames(network))
     about = executor.about
     assert about["used"] == faster
     assert set(about["seconds"].values()) == {1.0, 2.0}
-    assert "faster" in about["reason"]
+    assert "fastest" in about["reason"]
+
+
+@pytest.mark.parametrize("best", [1, 2])
+@torch.no_grad()
+def test_threads_are_chosen_too(best, network, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: now[0])
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: now.__setitem__(0, n))
+    now, used = [2], []
+    monkeypatch.setattr(executors, "_seconds", lambda _run: abs(now[0] - best) + 1.0)
+    executor = Executor(network, "auto")
+    monkeypatch.setattr(executor, "_run", lambda *_: used.append(now[0]) or torch.zeros(1, 24, 36))
+    executor(*frames(network))
+    assert used == [best]
+    assert executor.about["threads"] == best
+    assert now == [2], "the caller's number is as it was"
 
 
 @torch.no_grad()

@@ -139,7 +139,7 @@ def test_next_run_replaces_the_last(network, tmp_path):
 
 
 def test_ctrl_c_leaves_a_video_and_a_report_that_says_so(network, tmp_path):
-    def stop(done, total):
+    def stop(done, total, _note):
         if done == 2:
             raise KeyboardInterrupt
 
