@@ -1,7 +1,7 @@
 """One node on lists of spikes beside the same node densely: time against density.
 
     python tests/benchmarks/bench_sparse.py [--rounds 15] [--threads 2] [--json]
-                                            [--densities 0.01,0.02,0.05,0.1,0.2,0.3,0.5]
+                        [--densities 0.01,0.02,0.05,0.1,0.2,0.3,0.5] [--plot curve.svg]
 
 A node is a 3x3 (3x3x3) convolution and a LIF neuron, batch of one (the two cameras of an image are
 two), one time step, batch norm folded. What comes in is random spikes at a density. Cases:
@@ -13,10 +13,12 @@ two), one time step, batch norm folded. What comes in is random spikes at a dens
 
 Dense cases get dense inputs, so nothing is packed or unpacked for anybody. That all fire alike is
 checked first. Cases run in turn, and a ratio is the median over rounds of ratios within a round.
+The plot needs matplotlib.
 """
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 import side_by_side
@@ -95,11 +97,32 @@ def cases(dimension, inputs, outputs, size, density):
     return found, spikes
 
 
+def plot(rows, path):
+    """Draw time against density, a picture for each shape."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    axes = figure.subplots(2, 2).flat
+    for panel, shape in zip(axes, SHAPES, strict=True):
+        own = [row for row in rows if row["shape"] == shape]
+        density = [100 * row["density"] for row in own]
+        panel.loglog(density, [row["ms"] for row in own], "o-", label="list")
+        for peer in ("oneDNN", "torch", "NCHW"):
+            dense = [row["ms"] * row[f"times {peer}"] for row in own]
+            panel.loglog(density, dense, "--", label=f"{peer}, dense")
+        panel.set(title=shape, xlabel="density of the input, %", ylabel="ms")
+        panel.grid(alpha=0.3, which="both")
+        panel.legend()
+    figure.suptitle("A 3x3 node and its neuron, one time step: time against density")
+    figure.savefig(path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--densities", default="0.01,0.02,0.05,0.1,0.2,0.3,0.5")
+    parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
@@ -114,6 +137,8 @@ def main():
                 **{f"times {peer}": timings.ratio("list", peer) for peer in list(found)[1:]},
                 "foreign": max(timings.foreign),
             })  # fmt: skip
+    if asked.plot:
+        plot(rows, asked.plot)
     facts = side_by_side.machine("torch", "numba")
     if asked.json:
         print(json.dumps({"machine": facts, "threads": asked.threads, "rows": rows}, indent=1))
