@@ -40,6 +40,13 @@ PRELUDES = {
         "import numpy as np\nt_us = right_t_us = np.arange(9)\n"
         "x = y = right_x = right_y = np.arange(9)\np = right_p = np.arange(9) % 2\n"
     ),
+    "StereoStream(": (
+        "import numpy as np\nfrom data import Events\n"
+        "start_us, show = 0, lambda *_: None\n"
+        "some = Events(t=np.arange(9), x=np.ones(9, np.uint16), y=np.ones(9, np.uint16),"
+        " p=np.ones(9, bool))\n"
+        "cameras = [(some, some, 50_000)]\n"
+    ),
 }
 """What a snippet takes for granted, by something that it contains."""
 

@@ -71,8 +71,17 @@ SUITES: dict[str, Suite] = {
         picture_families=("photos",),
         sensors=("clean", "noisy"),
         parts={"train": (2, 1.0), "validation": (1, 0.5), "test": (1, 1.0)},
-    )
+    ),
+    "stereo-bench-clean": Suite(
+        name="stereo-bench-clean",
+        revision=1,
+        families=("planes", "boxes", "spheres", "ground", "thin", "repetitive"),
+        picture_families=("photos",),
+        sensors=("clean",),
+        parts={"train": (8, 1.0), "validation": (1, 0.5), "test": (2, 1.0)},
+    ),
 }
+"""The second one is easier: sensors without noise, and four times as many scenes to train on."""
 
 
 def find_suite(name: str) -> Suite:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +88,22 @@ def test_infer_prints_tables_and_paths(dsec, tiny_run, tmp_path):
     assert max(map(len, result.stdout.replace(str(tmp_path), "").splitlines())) <= 100
     with av.open(str(tmp_path / "disparity.mp4")) as container:
         assert container.streams.video[0].frames == 2
+
+
+def test_infer_as_a_stream(dsec, tiny_run, tmp_path):
+    options = ("--run", tiny_run, "--out", tmp_path, "--stream", "--depth", "--ply", "--no-images")
+    result = call("infer", dsec, *options, "--threads", 1)
+    assert result.exit_code == 0, result.output
+    assert re.search(
+        r"Latency  \d+ / \d+ / \d+ ms \(median, 95 %, 99 %\); real time", result.stdout
+    )
+    assert "on 1 threads" in result.stdout
+    assert "neurons go on from window to window" in result.stdout
+    assert "Images" not in result.stdout
+    assert f"Depth    {tmp_path / 'depth'}" in result.stdout
+    assert f"Points   {tmp_path / 'points'}" in result.stdout
+    assert not (tmp_path / "disparity").exists()
+    assert len(list((tmp_path / "points").iterdir())) == len(list((tmp_path / "depth").iterdir()))
 
 
 def test_infer_json_is_one_document_and_nothing_else(dsec, tiny_run, tmp_path):

@@ -5,10 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from reference.networks import exact_network
 
-from nas.dims import ConvNorm
-from nas.fold import fold_norms
 from nas.fused.threads import share
 from nas.methods.sampling import random_genotype
 from nas.sparse.nodes import NodeWork
@@ -22,20 +20,6 @@ from stereo.event_network import EventNetwork
 from stereo.network import HybridStereo
 from stereo.presets import PRESETS
 from stereo.search.setting import Relaxation
-
-
-def exact(seed=0, steps=2, **changes):
-    """Return a network whose sums are exact in any order: weights are multiples of 1/64."""
-    torch.manual_seed(seed)
-    config = PRESETS["tiny"]()
-    config = config.override({"encoding.steps": str(steps), **changes})
-    network = fold_norms(HybridStereo(config))
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, ConvNorm | nn.Conv3d):
-                for parameter in module.parameters():
-                    parameter.copy_((parameter * 3 * 64).round() / 64)
-    return network
 
 
 def views(network, size, density, seed=0):
@@ -64,7 +48,7 @@ def close(found, wanted):
 @pytest.mark.parametrize("size", [(24, 36), (25, 37), (7, 50), (1, 1)])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_it_estimates_what_the_network_estimates(size, steps):
-    network = exact(steps=steps)
+    network = exact_network(steps=steps)
     events = EventNetwork(network, *size)
     for density in (0.3, 0.0, 1.0, 0.05):
         left, right = views(network, size, density)
@@ -75,7 +59,7 @@ def test_it_estimates_what_the_network_estimates(size, steps):
 
 @pytest.mark.parametrize("density", [0.01, 0.9])
 def test_whatever_is_chosen_gives_the_same(density):
-    network = exact(steps=2)
+    network = exact_network(steps=2)
     left, right = views(network, (48, 72), density)
     events = EventNetwork(network, 48, 72)
     before = events(left, right)
@@ -90,7 +74,7 @@ def test_whatever_is_chosen_gives_the_same(density):
 
 def test_the_layers_fire():
     """Otherwise there would be nothing to agree on."""
-    network = exact(steps=3)
+    network = exact_network(steps=3)
     rates = []
     for module in network.modules():
         if getattr(module, "emits_spikes", False):
@@ -119,7 +103,7 @@ def test_the_estimate_of_scores_is_that_of_the_two_steps(size, planes):
 
 @pytest.mark.parametrize("planes", [3, 30, 90])
 def test_disparities_up_to_any_limit(planes):
-    network = exact()
+    network = exact_network()
     left, right = views(network, (12, 33), 0.3)
     with torch.no_grad():
         wanted = network(left, right, planes)
@@ -137,7 +121,7 @@ def test_the_shipped_network():
 
 
 def test_a_dead_camera():
-    network = exact()
+    network = exact_network()
     left, right = views(network, (24, 36), 0.3)
     right = torch.zeros_like(right)
     with torch.no_grad():
@@ -151,7 +135,7 @@ def test_a_dead_camera():
 )
 def test_other_volumes_and_encodings_are_refused(changes):
     with pytest.raises(StereoError, match=r"volume|encoding"):
-        EventNetwork(exact(**changes), 12, 12)
+        EventNetwork(exact_network(**changes), 12, 12)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -189,7 +173,7 @@ def test_analog_stages_run_once_behind_the_last_spike(parts):
 
 
 def test_frames_that_it_was_not_laid_out_for_are_refused():
-    network = exact()
+    network = exact_network()
     events = EventNetwork(network, 12, 15)
     left, right = views(network, (12, 18), 0.3)
     with pytest.raises(StereoError, match="12 x 15"):

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from reference.hard_streams import CASES, endless
+from reference.networks import exact_network
 
 from data import Events
 from stereo.executors import Executor
-from stereo.network import HybridStereo
-from stereo.presets import PRESETS
 from stereo.stream import StereoStream
 from stereo.windows import endless_windows
 
@@ -32,8 +30,7 @@ def windows(case, count):
 
 @pytest.fixture(scope="module")
 def network():
-    torch.manual_seed(0)
-    return HybridStereo(PRESETS["tiny"]()).eval()
+    return exact_network()
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
@@ -52,6 +49,7 @@ def test_nothing_is_lost_and_both_executors_agree(case, network):
         assert len(found[asked]) == count
         assert found[asked][-1].read == pushed
         assert found[asked][-1].late == {"left": 0, "right": 0}
+    assert max(result.disparity.std() for result in found["dense"]) > 0.1
     for one, other in zip(found["dense"], found["event"], strict=True):
         assert np.isfinite(one.disparity).all()
         off = np.abs(one.disparity - other.disparity) > 0.01

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from reference.networks import exact_network
 from reference.recordings import FakeRecording
 
 from data.formats import open_recording
@@ -171,3 +172,68 @@ def test_pendulum(real_data, network, tmp_path):
         inference = infer(recording, network, tmp_path, options(max_windows=2))
     assert inference.document["dropped_events"] == {"left": 0, "right": 1233}
     assert inference.document["windows"] == len(decode(tmp_path / "disparity.mp4")) == 2
+
+
+# As a stream
+
+
+def test_a_stream_goes_on_from_window_to_window(tmp_path):
+    real = exact_network()
+    found, told, notes = {}, {}, []
+    for stream in (False, True):
+        out = tmp_path / str(stream)
+        inference = infer(
+            FakeRecording(), real, out, options(stream=stream),
+            progress=lambda _done, _all, note: notes.append(note),
+        )  # fmt: skip
+        told[stream] = inference.document
+        found[stream] = [
+            cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            for path in sorted((out / "disparity").iterdir())
+        ]
+    assert told[True]["state"] == "carried"
+    assert told[False]["state"] == "at rest before each window"
+    assert np.array_equal(found[True][0], found[False][0])
+    assert not np.array_equal(found[True][1], found[False][1])
+    assert notes[:4] == [""] * 4
+    assert all("real time" in note or "behind" in note for note in notes[4:])
+
+
+def test_windows_that_overlap_begin_at_rest(network, tmp_path):
+    asked = options(stream=True, step_us=20_000)
+    document = infer(FakeRecording(), network, tmp_path, asked).document
+    assert document["stream"] is True
+    assert document["state"] == "at rest before each window"
+
+
+def test_latencies_are_reported(finished):
+    _, inference = finished
+    latency = inference.document["latency"]
+    assert latency["windows"] == 3, "the first one warms up"
+    assert 0 < latency["median_s"] <= latency["p95_s"] <= latency["p99_s"] <= latency["worst_s"]
+    assert inference.document["first_window_s"] > 0
+    assert inference.document["late_events"] == {"left": 0, "right": 0}
+
+
+def test_one_window_alone_is_timed(network, tmp_path):
+    document = infer(FakeRecording(), network, tmp_path, options(max_windows=1)).document
+    assert document["latency"]["windows"] == 1
+
+
+def test_every_window_is_watched(network, tmp_path):
+    seen = []
+    infer(FakeRecording(), network, tmp_path, options(), watcher=seen.append)
+    assert [result.index for result in seen] == [0, 1, 2, 3]
+
+
+def test_depth_and_points_are_written(network, tmp_path):
+    keeps = ("depth", "points")
+    document = infer(FakeRecording(), network, tmp_path, options(keeps=keeps)).document
+    assert document["disparity"] is None
+    for name, suffix in (("depth", ".png"), ("points", ".ply")):
+        assert document[name] == str(tmp_path / name)
+        assert len(list((tmp_path / name).glob(f"*{suffix}"))) == 4
+    depth = cv2.imread(str(tmp_path / "depth" / "000003.png"), cv2.IMREAD_UNCHANGED)
+    assert (depth == 2000).all(), "50 px times 0.2 m over 5 px"
+    with pytest.raises(StereoError, match="--calibration"):
+        infer(FakeRecording(stamps=()), network, tmp_path / "no", options(keeps=keeps))
