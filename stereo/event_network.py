@@ -5,6 +5,7 @@ It computes what ``HybridStereo`` computes; only sums are taken in another order
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import cast
@@ -19,7 +20,7 @@ from nas.fused.group_kernels import I64
 from nas.fused.threads import share
 from nas.sparse import list_kernels as lists
 from nas.sparse.dense import DenseView, Linear, Signal
-from nas.sparse.layout import Layout, NotSpikingError, resize_table
+from nas.sparse.layout import Layout, NotSpikingError, linear, resize_table
 from nas.sparse.nodes import NodeWork, Work, at_rest
 from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap
 from stereo.cost_volume import coincidence_volume
@@ -27,6 +28,7 @@ from stereo.disparity import WINDOW
 from stereo.disparity_kernels import estimate
 from stereo.errors import StereoError
 from stereo.network import STRIDE, HybridStereo
+from stereo.split_volume import SplitConvolution
 
 CALIBRATIONS = 2
 """Runs of each way, the fastest of which counts."""
@@ -39,7 +41,7 @@ class EventNetwork:
     rounding error of its threshold may fall to the other side of it.
 
     Args:
-        network: with a coincidence volume; norms folded or not. Analog stages are dense.
+        network: with any cost volume; norms folded or not. Analog stages are dense.
         height: rows of a frame.
         width: columns.
         max_disparity: largest disparity searched, pixels; the configuration's unless given.
@@ -47,7 +49,7 @@ class EventNetwork:
             rest before each call otherwise.
 
     Raises:
-        StereoError: a network with another volume, or an encoding that is not binary.
+        StereoError: an encoding that is not binary, or an operation that lists do not have.
     """
 
     def __init__(
@@ -59,11 +61,10 @@ class EventNetwork:
         *,
         remembers: bool = False,
     ) -> None:
-        volume = network.config.network.volume
-        if not network.encoding.emits_spikes or volume != "coincidence":
+        if not network.encoding.emits_spikes:
             raise StereoError(
-                "Lists of spikes need a binary encoding and the cost volume 'coincidence'; this "
-                f"network has {network.config.encoding.name!r} and {volume!r}."
+                "Lists of spikes need a binary encoding; this network has "
+                f"{network.config.encoding.name!r}."
             )
         self.height, self.width, self.remembers = height, width, remembers
         self.planes = -(-(max_disparity or network.config.max_disparity) // STRIDE) + 1
@@ -89,10 +90,16 @@ class EventNetwork:
         learned = layout.fire(features.project, ends(fine), ends(layout.path(path, fine)))
         events = ends(layout.pool(both, 1, STRIDE))
         found = Signal((*learned.parts, *events.parts), once=learned.once)
-        volume = coincidences(layout, found, self.planes)
         path = cast("CellPath", matching.cells)
         ends = partial(layout.enter, path, "end")
-        fine = layout.fire(matching.stem, layout.enter(path, "stem", volume))
+        if network.config.network.volume == "coincidence":
+            volume = coincidences(layout, found, self.planes)
+            fine = layout.fire(matching.stem, layout.enter(path, "stem", volume))
+        else:
+            # The mean of volumes over time is the volume of the means: here it may be taken first.
+            fine = concatenated(
+                layout, matching.stem, layout.enter(path, "stem", found), self.planes
+            )
         fused = layout.fire(matching.fuse, ends(fine), ends(layout.path(path, fine)))
         score = Linear(matching.score.weight, matching.score.bias)
         self.scores = layout.currents(score, fused, 1, adds=not fused.once)
@@ -255,6 +262,38 @@ class DenseVolume:
         left, right = (view[None, None] for view in views)
         found = coincidence_volume(left, right, self.volume.size[0])[0, 0]
         torch.from_numpy(self.volume.view(arrays)).copy_(found.permute(1, 2, 3, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class ConcatenatedCurrents:
+    """The first convolution on a concatenation volume, at one time step.
+
+    Attributes:
+        view: features of both views; the cameras are planes.
+        split: the convolution.
+        to: gets its currents.
+    """
+
+    view: DenseView
+    split: SplitConvolution
+    to: CurrentMap
+
+    def run(self, arrays: Arrays) -> None:
+        """Write the currents of the present step."""
+        left, right = self.view.read(arrays).permute(0, 3, 1, 2)
+        self.split.write(left, right, torch.from_numpy(self.to.view(arrays)))
+
+
+def concatenated(layout: Layout, stem: Fire, features: Signal, planes: int) -> Signal:
+    """Lay out the first layer behind a concatenation volume; return what it emits."""
+    op = linear(stem.edges[0])
+    assert op is not None
+    assert op.weight is not None
+    size: Size = (planes, *features.size[1:])
+    values = layout.store.currents(size, op.weight.shape[0])
+    split = SplitConvolution.of(op.weight, planes)
+    layout.add(ConcatenatedCurrents(DenseView(features), split, values), once=features.once)
+    return layout.fire_currents(stem.neuron, values, op.bias, once=features.once)
 
 
 def coincidences(layout: Layout, features: Signal, planes: int) -> Signal:

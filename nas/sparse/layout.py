@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nas.cell import Cell, CellPath, Fire
@@ -94,18 +94,38 @@ class Layout:
         flow = sum((op.bias for op, _ in here if op.bias is not None), torch.zeros(channels))
         before = self._analog(here, rows, size, channels)
         edges = rows + self._listed(here)
-        if isinstance(neuron, Neuron) and neuron.emits_spikes:
-            work, spikes = fire(self.store, size, channels, edges, flow, neuron)
-            found = Signal((spikes,), once=once)
-        elif isinstance(neuron, Analog):
-            work, values = sum_currents(self.store, size, channels, edges, flow, rectifies=True)
-            found = Signal((values,), once=once)
-        else:
-            raise NotSpikingError(f"{type(neuron).__name__} neither fires nor rectifies.")
+        work, found = self._node(neuron, size, channels, edges, flow, once=once)
         work.before = before
-        self.add(work, once=once)
         self._densely(work, here, rows, size, channels)
         return found
+
+    def fire_currents(
+        self, neuron: nn.Module, values: CurrentMap, bias: Tensor | None, *, once: bool
+    ) -> Signal:
+        """Lay out a neuron, or a rectifier, of currents that other work has written.
+
+        Raises:
+            NotSpikingError: it neither fires nor rectifies.
+        """
+        flow = torch.zeros(values.channels) if bias is None else bias
+        edges = [currents(self.store, values, values.size)]
+        _, found = self._node(neuron, values.size, values.channels, edges, flow, once=once)
+        return found
+
+    def _node(
+        self, neuron: nn.Module, size: Size, channels: int, edges: list[I64], flow: Tensor, *,
+        once: bool,
+    ) -> tuple[NodeWork, Signal]:  # fmt: skip
+        """Add a node that fires or rectifies."""
+        part: SpikeMap | CurrentMap
+        if isinstance(neuron, Neuron) and neuron.emits_spikes:
+            work, part = fire(self.store, size, channels, edges, flow, neuron)
+        elif isinstance(neuron, Analog):
+            work, part = sum_currents(self.store, size, channels, edges, flow, rectifies=True)
+        else:
+            raise NotSpikingError(f"{type(neuron).__name__} neither fires nor rectifies.")
+        self.add(work, once=once)
+        return work, Signal((part,), once=once)
 
     def currents(self, op: Linear, x: Signal, channels: int, *, adds: bool = False) -> CurrentMap:
         """Lay out the currents of an operation by themselves.

@@ -130,12 +130,21 @@ def test_a_dead_camera():
     assert close(found, wanted)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"network.volume": "concatenation"}, {"encoding.name": "voxel"}]
-)
-def test_other_volumes_and_encodings_are_refused(changes):
-    with pytest.raises(StereoError, match=r"volume|encoding"):
-        EventNetwork(exact_network(**changes), 12, 12)
+def test_other_encodings_are_refused():
+    with pytest.raises(StereoError, match="binary encoding"):
+        EventNetwork(exact_network(**{"encoding.name": "voxel"}), 12, 12)
+
+
+@pytest.mark.parametrize("size", [(24, 36), (7, 50), (1, 1)])
+@pytest.mark.parametrize("planes", [1, 4, 40])
+def test_a_concatenation_volume_is_never_built(size, planes):
+    network = exact_network(**{"network.volume": "concatenation"})
+    events = EventNetwork(network, *size, planes)
+    for density in (0.3, 0.0, 1.0):
+        left, right = views(network, size, density)
+        with torch.no_grad():
+            wanted = network(left, right, planes)
+        assert close(events(left, right), wanted)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -156,9 +165,10 @@ def test_networks_of_spiking_and_analog_stages(seed):
         assert close(found, wanted)
 
 
+@pytest.mark.parametrize("volume", ["coincidence", "concatenation"])
 @pytest.mark.parametrize("parts", [(), ("feature",), ("matching",), ("feature", "matching")])
-def test_analog_stages_run_once_behind_the_last_spike(parts):
-    config = PRESETS["tiny"]()
+def test_analog_stages_run_once_behind_the_last_spike(parts, volume):
+    config = PRESETS["tiny"]().override({"network.volume": volume})
     spiking = load_genotype(config.network.genotype)
     analog = analog_genotype(spiking)
     mixed = {name: (analog if name in parts else spiking).parts[name] for name in spiking.parts}

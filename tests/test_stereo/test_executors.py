@@ -87,13 +87,13 @@ def test_the_choice_is_made_again_on_much_denser_frames_alone(network, monkeypat
 
 @torch.no_grad()
 def test_networks_that_lists_cannot_run(network):
-    config = PRESETS["tiny"]().override({"network.volume": "concatenation"})
+    config = PRESETS["tiny"]().override({"encoding.name": "voxel"})
     other = HybridStereo(config).eval()
     left, right = frames(other)
     executor = Executor(other, "auto")
     torch.testing.assert_close(executor(left, right), other(left, right))
     assert executor.about["used"] == "dense"
-    assert "concatenation" in executor.about["reason"]
+    assert "voxel" in executor.about["reason"]
     with pytest.raises(StereoError, match="--executor dense"):
         Executor(other, "event")(left, right)
     with pytest.raises(StereoError, match="auto, event, dense"):
