@@ -76,11 +76,7 @@ def describe(
         "window_us": windows[0].t1_us - windows[0].t0_us,
         "step_us": options.step_us,
         "t_us": [window.t1_us for window in windows],
-        "windows_per_s": latency.windows_per_s if latency else None,
-        "windows_per_s_counts": RATE_NOTE,
-        "latency": asdict(latency) if latency else None,
-        "latency_counts": LATENCY_NOTE,
-        "first_window_s": first_s,
+        **_pace(latency, first_s),
         "stream": options.stream,
         "state": "carried" if executor["remembers"] else "at rest before each window",
         "executor": dict(executor),
@@ -108,11 +104,27 @@ def describe(
         "seconds": dict(seconds),
         "threads": executor["threads"],
         "device": str(next(network.parameters()).device),
-        "versions": {
-            "stereo": stereo.__version__,
-            "python": platform.python_version(),
-            **{name: str(package.__version__) for name, package in _PACKAGES.items()},
-        },
+        "versions": _versions(),
+    }
+
+
+def _pace(latency: Latency | None, first_s: float) -> dict[str, Any]:
+    """Return rate and latencies, and what they count."""
+    return {
+        "windows_per_s": latency.windows_per_s if latency else None,
+        "windows_per_s_counts": RATE_NOTE,
+        "latency": asdict(latency) if latency else None,
+        "latency_counts": LATENCY_NOTE,
+        "first_window_s": first_s,
+    }
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what numbers depend on."""
+    return {
+        "stereo": stereo.__version__,
+        "python": platform.python_version(),
+        **{name: str(package.__version__) for name, package in _PACKAGES.items()},
     }
 
 

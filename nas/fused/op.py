@@ -34,8 +34,7 @@ MOST_NEURONS = 8192
 """Neurons of a block at most. Shorter runs of memory are slower: each step reads elsewhere."""
 
 
-@torch.library.custom_op("stereo_nas::scan", mutates_args=(), device_types="cpu")
-def scan_op(
+def scan_cpu(
     x: Tensor, v0: Tensor, i0: Tensor, a0: Tensor, decay: Tensor, threshold: Tensor,
     current_decay: Tensor, adaptation: Tensor, adaptation_decay: Tensor, temperature: Tensor,
     adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
@@ -60,14 +59,13 @@ def scan_op(
     return torch.from_numpy(spikes).to(x.dtype), v1, i1, a1
 
 
-@scan_op.register_fake
-def _(x: Tensor, *rest: Any) -> Any:
+def scan_fake(x: Tensor, *rest: Any) -> Any:
+    """Return tensors like those that the operation returns."""
     adaptive, current = rest[9:11]
     return torch.empty_like(x), *_ended(x, adaptive, current)
 
 
-@torch.library.custom_op("stereo_nas::scan_backward", mutates_args=(), device_types="cpu")
-def scan_backward_op(
+def scan_backward_cpu(
     x: Tensor, v0: Tensor, i0: Tensor, a0: Tensor, decay: Tensor, threshold: Tensor,
     current_decay: Tensor, adaptation: Tensor, adaptation_decay: Tensor, temperature: Tensor,
     adaptive: bool, current: bool, fires: bool, reset: int, scale_input: bool, detach: bool,
@@ -106,8 +104,8 @@ def scan_backward_op(
     return g, *to_states, *to_constants  # type: ignore[return-value]
 
 
-@scan_backward_op.register_fake
-def _(x: Tensor, *rest: Any) -> Any:
+def scan_backward_fake(x: Tensor, *rest: Any) -> Any:
+    """Return tensors like those that the operation returns."""
     return (torch.empty_like(x), *(torch.empty_like(t) for t in rest[:9]))
 
 
@@ -132,9 +130,25 @@ def _backward(ctx: Any, given: Tensor | None, *after: Tensor | None) -> tuple[Te
     return (*grads, *(None for _ in ctx.flags))
 
 
-scan_op.register_autograd(_backward, setup_context=_remember)
-scan_op.register_kernel("cuda", scan_cuda)
-scan_backward_op.register_kernel("cuda", scan_backward_cuda)
+def _register(name: str, cpu: Any, cuda: Any, fake: Any) -> Any:
+    """Tell torch about an operation; return it.
+
+    Not by ``torch.library.custom_op``: its operations load torch's compiler at the first call,
+    which takes two seconds of a start.
+    """
+    full = f"stereo_nas::{name}"
+    torch.library.define(full, torch.library.infer_schema(cpu, mutates_args=()))
+    torch.library.impl(full, "cpu", cpu)
+    torch.library.impl(full, "cuda", cuda)
+    torch.library.register_fake(full, fake)
+    return getattr(torch.ops.stereo_nas, name)
+
+
+scan_op = _register("scan", scan_cpu, scan_cuda, scan_fake)
+scan_backward_op = _register(
+    "scan_backward", scan_backward_cpu, scan_backward_cuda, scan_backward_fake
+)
+torch.library.register_autograd("stereo_nas::scan", _backward, setup_context=_remember)
 
 
 def fused_scan(

@@ -25,6 +25,24 @@ if TYPE_CHECKING:
     from stereo.infer import Inference, Watcher
     from stereo.metrics import Accuracy
 
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for the results.", show_default="stereo-out/NAME")
+]
+Run = Annotated[
+    Path | None,
+    typer.Option(help="Run folder of a trained network.", show_default="the shipped network"),
+]
+WindowMs = Annotated[
+    float | None,
+    typer.Option(help="Length of a window.", show_default="what the network was trained with"),
+]
+MaxDisparity = Annotated[
+    int | None,
+    typer.Option(help="Largest disparity searched, pixels.", show_default="the network's"),
+]
+MaxWindows = Annotated[
+    int | None, typer.Option(help="The first so many windows only.", show_default="all")
+]
 ExecutorName = Annotated[
     str, typer.Option(help="dense; event (lists of spikes); auto (the faster on this recording).")
 ]
@@ -64,26 +82,12 @@ def infer(
     height: Height = None,
     offset_us: OffsetUs = 0,
     sort: Sort = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the results.", show_default="stereo-out/NAME"),
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(help="Run folder of a trained network.", show_default="the shipped network"),
-    ] = None,
-    window_ms: Annotated[
-        float | None,
-        typer.Option(help="Length of a window.", show_default="what the network was trained with"),
-    ] = None,
+    out: Out = None,
+    run: Run = None,
+    window_ms: WindowMs = None,
     step_ms: Annotated[float, typer.Option(help="Largest distance of two windows.")] = 50.0,
-    max_disparity: Annotated[
-        int | None,
-        typer.Option(help="Largest disparity searched, pixels.", show_default="the network's"),
-    ] = None,
-    max_windows: Annotated[
-        int | None, typer.Option(help="The first so many windows only.", show_default="all")
-    ] = None,
+    max_disparity: MaxDisparity = None,
+    max_windows: MaxWindows = None,
     executor: ExecutorName = "dense",
     threads: Threads = None,
     stream: Stream = False,
