@@ -17,8 +17,8 @@ from stereo.network import HybridStereo
 
 EXECUTORS = ("auto", "event", "dense")
 
-RUNS = 2
-"""Runs of each way, the faster of which counts."""
+LONG_S = 0.25
+"""What takes longer is not run again to be timed, nor on fewer threads."""
 
 MORE = 2.0
 """How many times the spikes of the last choice a window needs for the choice to be made again."""
@@ -44,7 +44,7 @@ class Executor:
     def __init__(
         self,
         network: HybridStereo,
-        asked: str = "dense",
+        asked: str = "auto",
         *,
         remembers: bool = False,
         threads: int | None = None,
@@ -131,13 +131,14 @@ class Executor:
             self._events.rest()
 
     def _race(self, left: Frames, right: Frames, limit: int) -> None:
-        """Take the faster of both ways, on one thread or on all."""
-        times = {}
-        for threads in sorted(self._counts):
+        """Take the faster of both ways, on all threads or, where that may pay, on one."""
+        times: dict[tuple[str, int], float] = {}
+        for threads in sorted(self._counts, reverse=True):
+            if times and min(times.values()) > LONG_S:
+                break
             with on_threads(threads):
                 for way in ("event", "dense"):
-                    run = partial(self._run, way, left, right, limit)
-                    times[way, threads] = min(_seconds(run) for _ in range(RUNS))
+                    times[way, threads] = _best(partial(self._run, way, left, right, limit))
         self.used, self.threads = min(times, key=lambda way: times[way])
         self.seconds = {f"{way}, threads {n}": seconds for (way, n), seconds in times.items()}
         self.reason = "the fastest on this recording"
@@ -157,6 +158,12 @@ def on_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _best(run: Any) -> float:
+    """Return the seconds of the faster of two runs, or of one that was long."""
+    first = _seconds(run)
+    return first if first > LONG_S else min(first, _seconds(run))
 
 
 def _seconds(run: Any) -> float:

@@ -38,7 +38,7 @@ class InferOptions:
     max_disparity: int | None = None
     max_windows: int | None = None
     seed: int = 0
-    executor: str = "dense"
+    executor: str = "auto"
     threads: int | None = None
     stream: bool = False
     keeps: tuple[str, ...] = ("disparity",)

@@ -213,9 +213,14 @@ def run_windows(
     """
     watch = watch or Stopwatch()
     stream = StereoStream(
-        executor or Executor(network), windows, width=recording.width, height=recording.height,
-        rectify=recording.rectify, max_disparity=max_disparity, watch=watch,
-    )  # fmt: skip
+        executor or Executor(network, "dense"),
+        windows,
+        width=recording.width,
+        height=recording.height,
+        rectify=recording.rectify,
+        max_disparity=max_disparity,
+        watch=watch,
+    )
     while (window := stream.window) is not None:
         begin_us = max(stream.until_us, window.t0_us)
         with watch("read"):

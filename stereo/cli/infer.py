@@ -44,7 +44,8 @@ MaxWindows = Annotated[
     int | None, typer.Option(help="The first so many windows only.", show_default="all")
 ]
 ExecutorName = Annotated[
-    str, typer.Option(help="dense; event (lists of spikes); auto (the faster on this recording).")
+    str,
+    typer.Option(help="auto (what is faster on this recording), event (lists of spikes) or dense."),
 ]
 
 
@@ -88,7 +89,7 @@ def infer(
     step_ms: Annotated[float, typer.Option(help="Largest distance of two windows.")] = 50.0,
     max_disparity: MaxDisparity = None,
     max_windows: MaxWindows = None,
-    executor: ExecutorName = "dense",
+    executor: ExecutorName = "auto",
     threads: Threads = None,
     stream: Stream = False,
     images: Images = True,

@@ -130,6 +130,15 @@ def test_a_dead_camera():
     assert close(found, wanted)
 
 
+def test_a_forward_pass_of_its_own_is_refused():
+    class Other(HybridStereo):
+        def forward(self, left, right, max_disparity=None):
+            return left
+
+    with pytest.raises(StereoError, match="Other has a forward pass of its own"):
+        EventNetwork(Other(PRESETS["tiny"]()), 12, 12)
+
+
 def test_other_encodings_are_refused():
     with pytest.raises(StereoError, match="binary encoding"):
         EventNetwork(exact_network(**{"encoding.name": "voxel"}), 12, 12)
