@@ -122,11 +122,12 @@ def infer(
 
 def plan(recording: Recording, network: HybridStereo, options: InferOptions) -> list[Window]:
     """Lay the windows of an inference over a recording."""
+    window_us = options.window_us or network.config.window_us
     return plan_windows(
         recording.span_us,
         recording.disparity_t_us,
-        window_us=options.window_us or network.config.window_us,
-        step_us=options.step_us,
+        window_us=window_us,
+        step_us=options.step(window_us),
         limit=options.max_windows,
     )
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from stereo.errors import StereoError
 
+STEP_US = 50_000
+"""Two windows are so far apart, at most, unless more is known."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class InferOptions:
@@ -15,7 +18,8 @@ class InferOptions:
         network_name: the network as the user named it.
         generated: whether the recording came from a simulator.
         window_us: length of a window; None for the length that the network was trained with.
-        step_us: largest distance of two windows.
+        step_us: largest distance of two windows; None for ``STEP_US``, or for the length of the
+            windows of a stream.
         max_disparity: largest disparity searched, pixels; None for the network's.
         max_windows: the first so many windows only; None for all.
         seed: of the global generator of torch, for networks that draw at random; no operation of
@@ -34,7 +38,7 @@ class InferOptions:
     network_name: str
     generated: bool = False
     window_us: int | None = None
-    step_us: int = 50_000
+    step_us: int | None = None
     max_disparity: int | None = None
     max_windows: int | None = None
     seed: int = 0
@@ -50,3 +54,9 @@ class InferOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise StereoError(f"An inference needs {name} of at least 1, got {value}.")
+
+    def step(self, window_us: int) -> int:
+        """Return the largest distance of two windows of this length, microseconds."""
+        if self.step_us is not None:
+            return self.step_us
+        return window_us if self.stream else STEP_US

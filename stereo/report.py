@@ -74,7 +74,7 @@ def describe(
         "note": "generated data" if options.generated else None,
         "windows": len(windows),
         "window_us": windows[0].t1_us - windows[0].t0_us,
-        "step_us": options.step_us,
+        "step_us": options.step(windows[0].t1_us - windows[0].t0_us),
         "t_us": [window.t1_us for window in windows],
         **_pace(latency, first_s),
         "stream": options.stream,

@@ -10,11 +10,13 @@ from stereo.cli.errors import guarded
 from stereo.cli.recordings import (
     CalibrationFile,
     Height,
+    MaxDisparity,
     OffsetUs,
     Right,
     Sort,
     Uncalibrated,
     Width,
+    WindowMs,
 )
 
 if TYPE_CHECKING:
@@ -32,13 +34,11 @@ Run = Annotated[
     Path | None,
     typer.Option(help="Run folder of a trained network.", show_default="the shipped network"),
 ]
-WindowMs = Annotated[
+StepMs = Annotated[
     float | None,
-    typer.Option(help="Length of a window.", show_default="what the network was trained with"),
-]
-MaxDisparity = Annotated[
-    int | None,
-    typer.Option(help="Largest disparity searched, pixels.", show_default="the network's"),
+    typer.Option(
+        help="Largest distance of two windows.", show_default="50; of a stream, their length"
+    ),
 ]
 MaxWindows = Annotated[
     int | None, typer.Option(help="The first so many windows only.", show_default="all")
@@ -47,8 +47,6 @@ ExecutorName = Annotated[
     str,
     typer.Option(help="auto (what is faster on this recording), event (lists of spikes) or dense."),
 ]
-
-
 Threads = Annotated[
     int | None,
     typer.Option(help="To run on.", show_default="all; auto: one or all", min=1),
@@ -86,7 +84,7 @@ def infer(
     out: Out = None,
     run: Run = None,
     window_ms: WindowMs = None,
-    step_ms: Annotated[float, typer.Option(help="Largest distance of two windows.")] = 50.0,
+    step_ms: StepMs = None,
     max_disparity: MaxDisparity = None,
     max_windows: MaxWindows = None,
     executor: ExecutorName = "auto",
@@ -116,7 +114,7 @@ def infer(
             network_name=str(run) if run else "shipped",
             generated=generated,
             window_us=None if window_ms is None else round(window_ms * 1000),
-            step_us=round(step_ms * 1000),
+            step_us=None if step_ms is None else round(step_ms * 1000),
             max_disparity=max_disparity,
             max_windows=max_windows,
             seed=seed,

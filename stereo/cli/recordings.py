@@ -35,6 +35,14 @@ Uncalibrated = Annotated[
     bool, typer.Option("--uncalibrated", help="Disparity only; rows are aligned by the events.")
 ]
 Sort = Annotated[bool, typer.Option("--sort", help="Sort unsorted events instead of refusing.")]
+WindowMs = Annotated[
+    float | None,
+    typer.Option(help="Length of a window.", show_default="what the network was trained with"),
+]
+MaxDisparity = Annotated[
+    int | None,
+    typer.Option(help="Largest disparity searched, pixels.", show_default="the network's"),
+]
 
 
 def describe_rows(found: "RowOffset") -> str:

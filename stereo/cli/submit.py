@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stereo.cli.errors import guarded
+from stereo.cli.recordings import MaxDisparity, WindowMs
 from stereo.cli.train import DeviceName, Precision
 
 if TYPE_CHECKING:
@@ -44,14 +45,6 @@ Check = Annotated[
 Sequences = Annotated[
     list[str] | None,
     typer.Option(help="Only this test sequence; may be repeated.", show_default="all 12"),
-]
-WindowMs = Annotated[
-    float | None,
-    typer.Option(help="Length of a window.", show_default="what the network was trained with"),
-]
-MaxDisparity = Annotated[
-    int | None,
-    typer.Option(help="Largest disparity searched, pixels.", show_default="the network's"),
 ]
 
 

@@ -206,6 +206,14 @@ def test_windows_that_overlap_begin_at_rest(network, tmp_path):
     assert document["state"] == "at rest before each window"
 
 
+@pytest.mark.parametrize(("stream", "step_us"), [(False, 50_000), (True, 30_000)])
+def test_windows_of_a_stream_follow_one_another(network, tmp_path, stream, step_us):
+    asked = options(stream=stream, window_us=30_000)
+    document = infer(FakeRecording(stamps=()), network, tmp_path, asked).document
+    assert document["step_us"] == step_us
+    assert set(np.diff(document["t_us"])) == {step_us}
+
+
 def test_latencies_are_reported(finished):
     _, inference = finished
     latency = inference.document["latency"]
