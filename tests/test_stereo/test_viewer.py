@@ -1,6 +1,7 @@
 """The live view: what is logged, and what is said where rerun is missing."""
 
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -16,6 +17,9 @@ from stereo.windows import Window
 WINDOWS = [Window(t0_us=t, t1_us=t + 50_000) for t in (0, 50_000)]
 
 
+@pytest.mark.skipif(
+    find_spec("rerun") is None, reason="rerun is not installed (pip install 'stereo[view]')"
+)
 @pytest.mark.parametrize("stamps", [(100_000, 200_000), ()], ids=["calibrated", "uncalibrated"])
 def test_a_file_holds_the_windows(tmp_path, stamps):
     torch.manual_seed(0)
