@@ -13,6 +13,7 @@ from jaxtyping import Float32
 
 from data.recording import Recording
 from energy import EnergyReport, mean_report, profile
+from nas.neurons.memory import set_aside
 from stereo.analog_twin import beside_twin
 from stereo.draw import Picture
 from stereo.executors import Executor
@@ -174,7 +175,9 @@ class _Tally:
         if result.index in self._picked:
             given = self._options.max_disparity
             limit = self._network.config.max_disparity if given is None else given
-            self.energies.append(profile(self._network, result.left, result.right, limit))
+            # Counting runs the network again, which neurons that go on must not notice.
+            with set_aside(self._network):
+                self.energies.append(profile(self._network, result.left, result.right, limit))
 
     def pace(self) -> str:
         """Say whether real time is kept; nothing for what is no stream."""

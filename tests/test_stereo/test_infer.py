@@ -12,10 +12,13 @@ from reference.recordings import FakeRecording
 
 from data.formats import open_recording
 from stereo.errors import StereoError
-from stereo.infer import ENERGY_WINDOWS, infer, spread
+from stereo.executors import Executor
+from stereo.infer import ENERGY_WINDOWS, infer, plan, spread
 from stereo.network import HybridStereo
 from stereo.options import InferOptions
+from stereo.output import stored_disparity
 from stereo.presets import PRESETS
+from stereo.stream import run_windows
 
 CALIBRATED_FB = 10.0
 
@@ -204,6 +207,19 @@ def test_windows_that_overlap_begin_at_rest(network, tmp_path):
     document = infer(FakeRecording(), network, tmp_path, asked).document
     assert document["stream"] is True
     assert document["state"] == "at rest before each window"
+
+
+@pytest.mark.parametrize("executor", ["dense", "event"])
+def test_counting_energy_leaves_the_stream_as_it_is(tmp_path, executor):
+    real, recording = exact_network(), FakeRecording()
+    asked = options(stream=True, executor=executor)
+    infer(recording, real, tmp_path, asked)
+    windows = plan(recording, real, asked)
+    alone = run_windows(recording, real, windows, executor=Executor(real, executor, remembers=True))
+    for result in alone:
+        path = tmp_path / "disparity" / f"{result.index:06d}.png"
+        written = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(written, stored_disparity(result.disparity))
 
 
 @pytest.mark.parametrize(("stream", "step_us"), [(False, 50_000), (True, 30_000)])
