@@ -17,8 +17,11 @@ from stereo.network import HybridStereo
 
 EXECUTORS = ("auto", "event", "dense")
 
-LONG_S = 0.25
-"""What takes longer is not run again to be timed, nor on fewer threads."""
+LONG_S = 1.0
+"""What takes longer is not run again to be timed."""
+
+SHORT_S = 0.1
+"""Where every way takes longer, one thread is not tried."""
 
 MORE = 2.0
 """How many times the spikes of the last choice a window needs for the choice to be made again."""
@@ -134,7 +137,7 @@ class Executor:
         """Take the faster of both ways, on all threads or, where that may pay, on one."""
         times: dict[tuple[str, int], float] = {}
         for threads in sorted(self._counts, reverse=True):
-            if times and min(times.values()) > LONG_S:
+            if times and min(times.values()) > SHORT_S:
                 break
             with on_threads(threads):
                 for way in ("event", "dense"):

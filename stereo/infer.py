@@ -76,6 +76,20 @@ def infer(
         StereoError: options or network give no estimate, or ``out`` cannot be used.
     """
     torch.manual_seed(options.seed)
+    # Whoever calls finds the neurons as they were, though those of a stream go on.
+    with set_aside(network):
+        return _infer(recording, network, out, options, progress, watcher)
+
+
+def _infer(
+    recording: Recording,
+    network: HybridStereo,
+    out: Path,
+    options: InferOptions,
+    progress: Progress,
+    watcher: Watcher,
+) -> Inference:
+    """Do what ``infer`` says."""
     windows = plan(recording, network, options)
     remembers = options.stream and not overlap(windows)
     executor = Executor(network, options.executor, remembers=remembers, threads=options.threads)

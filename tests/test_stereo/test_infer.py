@@ -11,6 +11,7 @@ from reference.networks import exact_network
 from reference.recordings import FakeRecording
 
 from data.formats import open_recording
+from nas.neurons.memory import neurons
 from stereo.errors import StereoError
 from stereo.executors import Executor
 from stereo.infer import ENERGY_WINDOWS, infer, plan, spread
@@ -214,6 +215,7 @@ def test_counting_energy_leaves_the_stream_as_it_is(tmp_path, executor):
     real, recording = exact_network(), FakeRecording()
     asked = options(stream=True, executor=executor)
     infer(recording, real, tmp_path, asked)
+    assert not any(neuron.remembers for neuron in neurons(real))
     windows = plan(recording, real, asked)
     alone = run_windows(recording, real, windows, executor=Executor(real, executor, remembers=True))
     for result in alone:
