@@ -57,7 +57,6 @@ class Executor:
         self.network, self.asked, self.remembers = network, asked, remembers
         self.threads = threads or torch.get_num_threads()
         self._counts = {threads} if threads else {1, torch.get_num_threads()}
-        remember(network, remembers)
         self.used, self.reason = "dense", "asked for"
         self.seconds: dict[str, float] = {}
         self.dense_nodes = 0

@@ -65,8 +65,7 @@ def compare(network, windows, limit, rounds, compiled):
     last = channels_last(network)
     events.calibrate(*windows[0])
     chosen = [node.densely for node in events.nodes]
-    every = dict.fromkeys(("lists", "chosen", "oneDNN"), chosen)
-    every |= {"lists": [False] * len(chosen), "oneDNN": [True] * len(chosen)}
+    every = {"lists": [False] * len(chosen), "chosen": chosen, "oneDNN": [True] * len(chosen)}
     faster = torch.compile(last, dynamic=False) if compiled else None
     rows = []
     for left, right in windows:

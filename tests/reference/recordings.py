@@ -6,6 +6,16 @@ from data import Calibration, Events
 from data.recording import Recording
 
 
+def random_events(rng, count, length_us, width, height):
+    """Return raw events anywhere on a sensor, at any time from 0 to ``length_us``."""
+    return Events(
+        t=np.sort(rng.integers(0, length_us, count)),
+        x=rng.integers(0, width, count).astype(np.uint16),
+        y=rng.integers(0, height, count).astype(np.uint16),
+        p=rng.random(count) < 0.5,
+    )
+
+
 class FakeRecording(Recording):
     """Two cameras of 40 x 32 pixels with random events; rectification shifts columns by 2.5 px.
 
@@ -20,12 +30,7 @@ class FakeRecording(Recording):
     def __init__(self, *, last_us=199_999, stamps=(100_000, 200_000), count=4_000, seed=0):
         rng = np.random.default_rng(seed)
         self._events = {
-            camera: Events(
-                t=np.sort(rng.integers(0, last_us + 1, count)),
-                x=rng.integers(0, self.width, count).astype(np.uint16),
-                y=rng.integers(0, self.height, count).astype(np.uint16),
-                p=rng.random(count) < 0.5,
-            )
+            camera: random_events(rng, count, last_us + 1, self.width, self.height)
             for camera in ("left", "right")
         }
         self.span_us = (0, last_us)

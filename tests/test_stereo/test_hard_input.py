@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from reference.hard_streams import CASES, endless
 from reference.networks import exact_network
+from reference.recordings import random_events
 
-from data import Events
 from stereo.executors import Executor
 from stereo.stream import StereoStream
 from stereo.windows import endless_windows
@@ -14,13 +14,7 @@ WINDOW_US, WIDTH, HEIGHT = 50_000, 36, 30
 
 
 def ordinary(seed, count=300):
-    rng = np.random.default_rng(seed)
-    return Events(
-        t=np.sort(rng.integers(0, WINDOW_US, count)),
-        x=rng.integers(0, WIDTH, count).astype(np.uint16),
-        y=rng.integers(0, HEIGHT, count).astype(np.uint16),
-        p=rng.random(count) < 0.5,
-    )
+    return random_events(np.random.default_rng(seed), count, WINDOW_US, WIDTH, HEIGHT)
 
 
 def windows(case, count):
