@@ -4,29 +4,76 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from nas.relaxed.hybrid import HybridNeuron
 
 DEAD, SATURATED = 1e-4, 0.95
 
 
+class Paid(nn.Identity):
+    """Passes on spikes that no neuron emits but that cost as much, such as a cost volume's."""
+
+
+class Rates(dict[str, Tensor]):
+    """Mean outputs of layers of neurons, 0-dim, by module name.
+
+    Attributes:
+        spikes: how many spikes each of these and each ``Paid`` had, 0-dim with gradients.
+        places: how many it could have had, all steps and samples.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spikes: dict[str, Tensor] = {}
+        self.places: dict[str, int] = {}
+
+    def cost(self, of_layers: float, of_spikes: float) -> Tensor | float:
+        """Return what a loss adds to pay for spikes, with its gradient.
+
+        Args:
+            of_layers: weight of the mean of all layers' rates: a spike of a small layer costs more
+                than one of a large layer.
+            of_spikes: weight of the share of all places that fired: all spikes cost the same.
+        """
+        cost: Tensor | float = 0.0
+        if self and of_layers:
+            cost = of_layers * torch.stack([rate.float() for rate in self.values()]).mean()
+        if self.spikes and of_spikes:
+            spikes = torch.stack(list(self.spikes.values())).sum()
+            cost = cost + of_spikes / sum(self.places.values()) * spikes
+        return cost
+
+
 @contextmanager
-def firing_rates(network: nn.Module) -> Iterator[dict[str, Tensor]]:
+def firing_rates(network: nn.Module) -> Iterator[Rates]:
     """Collect the mean output of every neuron run inside the block, by module name.
 
     The values keep their gradient, so that a loss can pay for spikes. A layer that runs twice
-    keeps its last rate. All hooks are gone afterwards.
+    keeps its last rate. Of a stage that may be analog the spiking neuron counts where it runs. All
+    hooks are gone afterwards.
     """
-    rates: dict[str, Tensor] = {}
+    rates = Rates()
     handles = []
 
     def hook(name: str) -> Any:
-        def record(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            rates[name] = output.mean()
+        def record(module: nn.Module, _inputs: object, output: Tensor) -> None:
+            if isinstance(module, Paid):
+                if not torch.equal(output, output * output):
+                    return  # analog values
+            else:
+                rates[name] = output.mean()
+            rates.spikes[name] = output.sum(dtype=torch.float32)
+            rates.places[name] = output.numel()
 
         return record
 
     for name, module in network.named_modules():
-        if getattr(module, "emits_spikes", False) and not isinstance(module, nn.Identity):
+        fires = getattr(module, "emits_spikes", False)
+        if isinstance(module, Paid) or (
+            fires and not isinstance(module, nn.Identity | HybridNeuron)
+        ):
             handles.append(module.register_forward_hook(hook(name)))
     try:
         yield rates

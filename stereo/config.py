@@ -94,7 +94,10 @@ class Optimization:
         clip_norm: largest gradient norm.
         accumulate: parts that a batch is cut into, one forward and backward pass for each; batch
             norms see one part at a time.
-        rate_weight: weight of the mean firing rate, which pays for energy.
+        rate_weight: weight of the mean firing rate of the layers, which pays for energy; searches
+            train their weights with it too.
+        spike_weight: likewise of the share of all places where a spike could be that have one, the
+            cost volume's too; all spikes cost the same, those of large and of small layers.
         ema: decay of the averaged weights that are evaluated and shipped; 0 for no averaging.
         dgs: whether surrogate temperatures are searched on the way, as section ``dgs`` says.
         checkpoint_every: steps between two saved states.
@@ -114,6 +117,7 @@ class Optimization:
     clip_norm: float = 1.0
     accumulate: int = 1
     rate_weight: float = 0.2
+    spike_weight: float = 0.0
     ema: float = 0.998
     dgs: bool = False
     checkpoint_every: int = 100
@@ -144,11 +148,11 @@ class Optimization:
                 "train.ema lies from 0 to 1 and train.momentum from 0 to below 1, got "
                 f"{self.ema} and {self.momentum}."
             )
-        counted = (self.evaluate_every, self.pictures)
-        if min(self.warmup, self.weight_decay, self.rate_weight, *counted) < 0:
+        counted = (self.evaluate_every, self.pictures, self.rate_weight, self.spike_weight)
+        if min(self.warmup, self.weight_decay, *counted) < 0:
             raise StereoError(
-                "train.warmup, weight_decay, rate_weight, evaluate_every and pictures cannot be "
-                "negative."
+                "train.warmup, weight_decay, rate_weight, spike_weight, evaluate_every and "
+                "pictures cannot be negative."
             )
 
 

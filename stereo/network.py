@@ -16,6 +16,7 @@ from data.events import Events
 from nas.cell import FixedPart, over_time, stages_run_once
 from nas.dims import ConvNorm
 from nas.genotype import Genotype
+from nas.rates import Paid
 from nas.relaxed.path import RelaxedPart
 from stereo.config import NetworkConfig, StereoConfig, load_genotype
 from stereo.cost_volume import VOLUMES
@@ -121,6 +122,7 @@ class HybridStereo(nn.Module):
         self.features = FeatureNet(config.network, make["feature"], self.encoding.channels)
         _, ratio = VOLUMES[config.network.volume]
         inputs = ratio * self.features.out_channels
+        self.volume = Paid()
         self.matching = MatchingNet(config.network, make["matching"], inputs)
 
     def forward(
@@ -171,7 +173,7 @@ class HybridStereo(nn.Module):
         features = self.features(both)
         build_volume, _ = VOLUMES[self.config.network.volume]
         left_features, right_features = features.chunk(2, dim=1)
-        volume = build_volume(left_features, right_features, planes)
+        volume = self.volume(build_volume(left_features, right_features, planes))
         steps = self.matching(volume)
         readout = steps.mean(dim=0, keepdim=True) if last else running_mean(steps)
         h, w = readout.shape[-2:]

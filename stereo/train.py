@@ -80,7 +80,7 @@ def _learn(task: Task, training: Training[Any], device: Device, batch: Batch) ->
         with device.autocast(), firing_rates(network) as rates:
             loss, metrics = task.loss(network, piece)
         fired = torch.stack([rate.float() for rate in rates.values()] or [torch.zeros(())])
-        loss = loss + setting.rate_weight * fired.mean()
+        loss = loss + rates.cost(setting.rate_weight, setting.spike_weight)
         (loss / setting.accumulate if setting.accumulate > 1 else loss).backward()  # type: ignore[no-untyped-call]
         verdicts = unhealthy(dict(zip(rates, fired.tolist(), strict=False)))
         metrics = {

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nas.decode import beliefs_of, decode, decode_within
 from nas.genotype import Genotype
+from nas.rates import firing_rates
 from nas.relaxed.architecture import PartArchitecture, architectures, decide
 from nas.relaxed.beliefs import PartBeliefs, entropy
 from nas.relaxed.inherit import inherit
@@ -101,14 +102,21 @@ class Relaxed:
         return parts + [p for neuron in neurons for p in neuron.parameters()]
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the task's loss, with new decisions."""
+        """Return the task's loss with new decisions and the price of spikes, as in training.
+
+        So what is counted while searching fires about as much as a network that is trained.
+        """
         decide(network)
-        return self._decided_loss(network, batch)
+        setting = self.task.config.train
+        with firing_rates(network) as rates:
+            loss = self._decided_loss(network, batch)
+        return loss + rates.cost(setting.rate_weight, setting.spike_weight)
 
     def judge(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the loss that the architecture is moved by."""
         if not self.setting.draws:
-            return self.loss(network, batch)
+            decide(network)
+            return self._decided_loss(network, batch)
         heats = [
             compared(network, partial(self._decided_loss, network, piece), self.setting.draws)
             for piece in self.task.pieces(batch, self.setting.heats)

@@ -13,7 +13,8 @@ from nas.fold import fold_norms
 from nas.genotype import Edge, Node, Part
 from nas.neurons import LIF
 from nas.ops import OPS, op
-from nas.rates import firing_rates, unhealthy
+from nas.rates import Paid, Rates, firing_rates, unhealthy
+from nas.relaxed.hybrid import HybridNeuron
 
 NODE = Node(edges=(Edge(source="previous", op="skip"),))
 
@@ -62,6 +63,37 @@ def test_rates_are_seen_and_hooks_removed():
     assert {name: float(value) for name, value in rates.items()} == {"0": 1.0, "1": 1.0}
     assert not any(m._forward_hooks for m in net.modules())
     assert unhealthy({"a": 0.0, "b": 1.0, "c": 0.2}) == {"a": "dead", "b": "saturated"}
+
+
+def test_spikes_are_paid_for_by_layer_or_each_alike():
+    """By layer those of small layers cost more; a volume's are paid for, analog values are not."""
+    large, small = LIF(), LIF()
+    paid, analog = Paid(), Paid()
+    volume = torch.tensor([1.0, 0.0, 1.0, 1.0]).requires_grad_()
+    net = nn.ModuleList([large, small, paid, analog])
+    with firing_rates(net) as rates:
+        large(torch.zeros(2, 30))
+        small(torch.ones(2, 3))
+        paid(volume)
+        analog(torch.full((7,), 0.5))
+    assert set(rates) == {"0", "1"}
+    by_layer, alike = 1.5, 45 / 70
+    assert rates.cost(3.0, 0.0).item() == pytest.approx(by_layer)
+    assert rates.cost(0.0, 5.0).item() == pytest.approx(alike)
+    assert rates.cost(3.0, 5.0).item() == pytest.approx(by_layer + alike)
+    assert rates.cost(0.0, 0.0) == 0.0
+    assert Rates().cost(1.0, 1.0) == 0.0
+    rates.cost(3.0, 7.0).backward()
+    assert volume.grad.tolist() == pytest.approx([0.1] * 4)
+
+
+def test_an_undecided_stage_pays_for_its_spikes_only():
+    """A rectifier's values are none, and of a mixture only the neuron fires."""
+    undecided, x = HybridNeuron(LIF()), torch.full((2, 5), 2.0)
+    for spiking, expected in ((0.0, {}), (0.5, {"neuron": 1.0}), (1.0, {"neuron": 1.0})):
+        with firing_rates(undecided) as rates:
+            undecided(x, torch.tensor(spiking))
+        assert {name: float(value) for name, value in rates.items()} == expected
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

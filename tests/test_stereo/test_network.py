@@ -36,6 +36,19 @@ def test_every_preset_builds_and_runs_one_step(name):
     assert not unhealthy({n: float(r.detach()) for n, r in rates.items()}), "no layer starts dead"
 
 
+def test_spikes_of_the_cost_volume_are_paid_for():
+    network = HybridStereo(PRESETS["tiny"]())
+    x = spikes(2, 1, 2, 24, 36)
+    with firing_rates(network) as rates:
+        network.scores(x, x, 12)
+    assert "volume" not in rates, "it is no layer of neurons"
+    assert rates.places["volume"] == 2 * network.features.out_channels * 5 * 8 * 12
+    assert 0 < float(rates.spikes["volume"].detach()) < rates.places["volume"]
+    assert set(rates.places) == {*rates, "volume"}
+    assert all(float(rates[n]) * rates.places[n] == pytest.approx(float(rates.spikes[n]))
+               for n in rates)  # fmt: skip
+
+
 @pytest.mark.parametrize("size", [(24, 36), (25, 37), (11, 16), (3, 3), (1, 2)])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_any_size_and_number_of_steps(size, steps):

@@ -12,6 +12,7 @@ from energy import profile
 from nas.budget import Budget
 from nas.decode import beliefs_of
 from nas.genotype import Genotype
+from nas.rates import Rates
 from nas.relaxed.architecture import architectures
 from nas.space import SPACES
 from nas.temporal import searched_neurons
@@ -254,6 +255,20 @@ def test_only_mixtures_are_annealed(draws, task):
     assert {neuron.softness for neuron in neurons} == {0.25}
     pushed = {kind for kind, value in relaxed.entropy().items() if value.requires_grad}
     assert pushed == ({"neurons"} if draws else {"edges", "ops", "path", "spiking", "neurons"})
+
+
+def test_weights_pay_for_spikes_and_the_architecture_does_not(task, monkeypatch):
+    """So that what a search counts fires as much as what will be trained."""
+    setting = find_search("imagenet", "tiny_images")
+    relaxed = Relaxed(task, setting.relaxed, "mJ", Device("cpu"))
+    (batch, _) = next(iter(task.halves()))
+    monkeypatch.setattr(Relaxed, "_decided_loss", lambda *_: torch.zeros(()))
+    asked = []
+    monkeypatch.setattr(Rates, "cost", lambda _, *weights: asked.append(weights) or 2.0)
+    assert float(relaxed.loss(relaxed.network, batch)) == 2.0
+    assert float(relaxed.judge(relaxed.network, batch)) == 0.0
+    train = task.config.train
+    assert asked == [(train.rate_weight, train.spike_weight)]
 
 
 def test_the_best_of_the_finalists_is_taken(task, tmp_path, monkeypatch):
