@@ -1,4 +1,4 @@
-"""Who runs a network: dense convolutions, work on lists of spikes, or whichever is faster here."""
+"""Who runs a network: dense convolutions, compiled or not, or work on lists of spikes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nas.neurons.memory import remember, set_aside
+from stereo.device_network import DeviceNetwork
 from stereo.errors import StereoError
 from stereo.event_network import EventNetwork
 from stereo.network import HybridStereo
 
-EXECUTORS = ("auto", "event", "dense")
+EXECUTORS = ("auto", "event", "dense", "compiled")
 
 LONG_S = 1.0
 """What takes longer is not run again to be timed."""
@@ -26,6 +27,8 @@ SHORT_S = 0.1
 MORE = 2.0
 """How many times the spikes of the last choice a window needs for the choice to be made again."""
 
+CPU = torch.device("cpu")
+
 Frames = Float[Tensor, "T 1 C H W"]
 
 
@@ -34,11 +37,12 @@ class Executor:
 
     Args:
         network: in eval mode.
-        asked: one of ``EXECUTORS``. "auto" times both ways on the first frames, and again on frames
-            with more than twice their spikes.
+        asked: one of ``EXECUTORS``. "auto" times lists and dense convolutions on the first frames,
+            and again on frames with more than twice their spikes; off the CPU it is "compiled".
         remembers: whether neurons go on from one frame to the next, until frames of another size
             or a larger disparity come, or another way is taken.
         threads: to run on; unless given torch's number, or what "auto" finds: one or all.
+        device: where; off the CPU convolutions are computed in half precision.
 
     Raises:
         StereoError: no such executor, or "event" for a network that lists of spikes cannot run.
@@ -51,16 +55,20 @@ class Executor:
         *,
         remembers: bool = False,
         threads: int | None = None,
+        device: torch.device = CPU,
     ) -> None:
         if asked not in EXECUTORS:
             raise StereoError(f"Unknown executor {asked!r}; known: {', '.join(EXECUTORS)}.")
-        self.network, self.asked, self.remembers = network, asked, remembers
+        self.network, self.asked, self.remembers, self.device = network, asked, remembers, device
+        if asked == "event" and device.type != "cpu":
+            raise StereoError("Lists of spikes need the CPU. Leave --device or --executor out.")
         self.threads = threads or torch.get_num_threads()
         self._counts = {threads} if threads else {1, torch.get_num_threads()}
         self.used, self.reason = "dense", "asked for"
         self.seconds: dict[str, float] = {}
         self.dense_nodes = 0
         self._events: EventNetwork | None = None
+        self._placed: DeviceNetwork | None = None
         self._size: tuple[int, ...] = ()
         self._spikes = -1.0
 
@@ -73,7 +81,7 @@ class Executor:
         with on_threads(self.threads):
             if self._size != size:
                 self._begin(size)
-            if self.asked != "dense":
+            if self.asked in ("auto", "event") and self._placed is None:
                 self._choose(left, right, limit)
         with on_threads(self.threads):
             return self._run(self.used, left, right, limit)
@@ -81,6 +89,8 @@ class Executor:
     def _run(self, way: str, left: Frames, right: Frames, limit: int) -> Float[Tensor, "1 H W"]:
         if way == "event" and self._events is not None:
             return self._events(left, right)
+        if self._placed is not None:
+            return self._placed(left, right, limit)
         found: Float[Tensor, "1 H W"] = self.network(left, right, limit)
         return found
 
@@ -97,18 +107,26 @@ class Executor:
             "seconds": dict(self.seconds),
             "threads": self.threads,
             "remembers": self.remembers,
+            "device": str(self.device),
+            "half": self._placed is not None and self._placed.half,
         }
 
     def _begin(self, size: tuple[int, ...]) -> None:
         """Lay out the network for frames of another size; nothing is remembered."""
         self._size, self._events, self._spikes = size, None, -1.0
         remember(self.network, self.remembers)
+        off_cpu = self.device.type != "cpu"
+        if off_cpu or self.asked == "compiled":
+            self.used = "dense" if self.asked == "dense" else "compiled"
+            if self.asked == "auto":
+                self.reason = f"the network is on {self.device}"
+            self._placed = DeviceNetwork(
+                self.network, self.device, compiled=self.used == "compiled", half=off_cpu,
+                remembers=self.remembers,
+            )  # fmt: skip
 
     def _choose(self, left: Frames, right: Frames, limit: int) -> None:
         """Lay out and time what these frames need, unless that is done."""
-        if left.device.type != "cpu":
-            self._refuse("Lists of spikes need the CPU.")
-            return
         spikes = float(left.sum() + right.sum())
         if spikes <= MORE * self._spikes:
             return

@@ -15,6 +15,7 @@ from data.recording import Recording
 from energy import EnergyReport, mean_report, profile
 from nas.neurons.memory import set_aside
 from stereo.analog_twin import beside_twin
+from stereo.device_network import find_device
 from stereo.draw import Picture
 from stereo.executors import Executor
 from stereo.latency import LatencyMeter
@@ -92,7 +93,10 @@ def _infer(
     """Do what ``infer`` says."""
     windows = plan(recording, network, options)
     remembers = options.stream and not overlap(windows)
-    executor = Executor(network, options.executor, remembers=remembers, threads=options.threads)
+    executor = Executor(
+        network, options.executor, remembers=remembers, threads=options.threads,
+        device=find_device(options.device),
+    )  # fmt: skip
     fps = frame_rate(len(windows), covered_us(windows))
     view = _view(recording, network, windows, options, fps)
     folder = ResultFolder(out, options.keeps, recording.calibration)

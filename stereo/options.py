@@ -25,6 +25,7 @@ class InferOptions:
         seed: of the global generator of torch, for networks that draw at random; no operation of
             ours does.
         executor: who runs the network, a name in ``stereo.executors.EXECUTORS``.
+        device: where, a name in ``stereo.devices.DEVICES``.
         threads: to run on; None for all, or what the executor finds.
         stream: whether neurons go on from one window to the next where windows do not overlap.
         keeps: what is written for every window, names in ``stereo.output.KEPT``.
@@ -43,6 +44,7 @@ class InferOptions:
     max_windows: int | None = None
     seed: int = 0
     executor: str = "auto"
+    device: str = "cpu"
     threads: int | None = None
     stream: bool = False
     keeps: tuple[str, ...] = ("disparity",)

@@ -103,7 +103,7 @@ def describe(
         "seed": options.seed,
         "seconds": dict(seconds),
         "threads": executor["threads"],
-        "device": str(next(network.parameters()).device),
+        "device": executor["device"],
         "versions": _versions(),
     }
 

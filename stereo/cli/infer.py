@@ -45,7 +45,15 @@ MaxWindows = Annotated[
 ]
 ExecutorName = Annotated[
     str,
-    typer.Option(help="auto (what is faster on this recording), event (lists of spikes) or dense."),
+    typer.Option(
+        help="auto (what is faster on this recording), event (lists of spikes), dense or compiled."
+    ),
+]
+DeviceName = Annotated[
+    str,
+    typer.Option(
+        "--device", help="cpu, cuda (compiled, in half precision), or auto for what is there."
+    ),
 ]
 Threads = Annotated[
     int | None,
@@ -88,6 +96,7 @@ def infer(
     max_disparity: MaxDisparity = None,
     max_windows: MaxWindows = None,
     executor: ExecutorName = "auto",
+    device: DeviceName = "cpu",
     threads: Threads = None,
     stream: Stream = False,
     images: Images = True,
@@ -119,6 +128,7 @@ def infer(
             max_windows=max_windows,
             seed=seed,
             executor=executor,
+            device=device,
             threads=threads,
             stream=stream,
             keeps=_kept(disparity=images, depth=depth, points=ply),
@@ -228,8 +238,9 @@ def _latency(found: dict[str, Any]) -> str:
 def _executor(about: dict[str, Any]) -> str:
     """Say who ran the network."""
     state = "; neurons go on from window to window" if about["remembers"] else ""
-    if about["used"] == "dense":
-        return f"densely{state}"
+    if about["used"] != "event":
+        half = ", in half precision" if about["half"] else ""
+        return ("densely" if about["used"] == "dense" else "compiled") + half + state
     return f"on lists of spikes, {about['dense_nodes']} of {about['nodes']} nodes densely{state}"
 
 

@@ -1,4 +1,4 @@
-"""Checks of neurons within compiled modules, run by test_compile.py in a process of its own.
+"""Checks of neurons and networks that are compiled, run by test_compile.py in a process of its own.
 
 Under pytest the annotations of our modules are checked while they run, by code that the compiler
 cannot read; nobody else has that code around their modules.
@@ -7,11 +7,21 @@ cannot read; nobody else has that code around their modules.
 import json
 import sys
 import traceback
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it
+
+from reference.networks import exact_network
+
 from nas.neurons import ALIF, LIF, CurrentLIF
+from nas.neurons.memory import neurons, remember
+from stereo.device_network import DeviceNetwork
+from stereo.executors import Executor
 
 
 class Block(nn.Module):
@@ -100,6 +110,54 @@ def one_node():
     assert sum("stereo_nas" in name for name in seen) == 1, seen
 
 
+def frames(network, seed, size):
+    shape = network.config.encoding.steps, 1, network.encoding.channels, *size
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.rand(shape, generator=generator) < 0.2).float() for _ in range(2)]
+
+
+def off(found, wanted, tolerance=1e-3):
+    """Return the share of pixels that differ: a spike may fall to the other side of a threshold."""
+    return float(((found - wanted).abs() > tolerance).float().mean())
+
+
+def stereo_executor():
+    """Frames of any size, the network is left as it is."""
+    network, runs = exact_network(), Executor(exact_network(), "compiled")
+    for size in ((24, 36), (20, 31)):
+        for limit in (None, 9):
+            left, right = frames(network, 0, size)
+            with torch.inference_mode():
+                assert off(runs(left, right, limit), network(left, right, limit)) < 0.02
+    assert runs.about["used"] == "compiled"
+    assert not any(neuron.remembers for neuron in neurons(runs.network))
+
+
+def stereo_device(half):
+    """Memory goes on from call to call."""
+    network = exact_network()
+    placed = DeviceNetwork(network, torch.device("cpu"), half=half, remembers=True)
+    assert not any(neuron.remembers for neuron in neurons(network))
+    remember(network)
+    for seed in range(3):
+        left, right = frames(network, seed, (24, 36))
+        with torch.inference_mode():
+            found, wanted = placed(left, right, 9), network(left, right, 9)
+        assert found.dtype == torch.float32
+        assert off(found, wanted, 0.05 if half else 1e-3) < 0.02
+
+
+@contextmanager
+def eagerly():
+    """Compile to graphs that run eagerly: without C++, in a second."""
+    compiler = torch.compile
+    torch.compile = partial(compiler, backend="eager")
+    try:
+        yield
+    finally:
+        torch.compile = compiler
+
+
 CHECKS = {
     "block with aot_eager": lambda: compiled_block("aot_eager"),
     "block with inductor": lambda: compiled_block("inductor"),
@@ -107,6 +165,9 @@ CHECKS = {
     "other shapes": other_shapes,
     "stream": stream,
     "one node": one_node,
+    "stereo executor": eagerly()(stereo_executor),
+    "stereo on a device": eagerly()(lambda: stereo_device(half=False)),
+    "stereo in half precision": eagerly()(lambda: stereo_device(half=True)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Neurons within compiled modules: one graph without breaks, with the results of eager mode."""
+"""Neurons and networks that are compiled have the results of eager mode."""
 
 import json
 import os

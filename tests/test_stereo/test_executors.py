@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from stereo import executors
 from stereo.cli import app
+from stereo.device_network import find_device
 from stereo.errors import StereoError
 from stereo.executors import Executor
 from stereo.infer import infer
@@ -30,7 +31,7 @@ def frames(network, density=0.2, size=(24, 36), seed=0):
     return [(torch.rand(shape, generator=generator) < density).float() for _ in range(2)]
 
 
-@pytest.mark.parametrize("asked", executors.EXECUTORS)
+@pytest.mark.parametrize("asked", ["auto", "event", "dense"])  # compiled: test_nas/test_compile.py
 @torch.no_grad()
 def test_all_give_what_the_network_gives(asked, network):
     executor = Executor(network, asked)
@@ -97,8 +98,59 @@ def test_networks_that_lists_cannot_run(network):
     assert "voxel" in executor.about["reason"]
     with pytest.raises(StereoError, match="--executor dense"):
         Executor(other, "event")(left, right)
-    with pytest.raises(StereoError, match="auto, event, dense"):
+    with pytest.raises(StereoError, match="auto, event, dense, compiled"):
         Executor(network, "sparse")
+
+
+@torch.no_grad()
+def test_off_the_cpu_a_network_is_compiled_in_half_precision(network, monkeypatch):
+    asked = []
+
+    class Placed:
+        half = True
+
+        def __init__(self, _network, device, **options):
+            asked.append((device.type, options))
+
+        def __call__(self, left, _right, _limit):
+            return torch.zeros(1, *left.shape[-2:])
+
+    monkeypatch.setattr(executors, "DeviceNetwork", Placed)
+    there = torch.device("cuda")
+    for executor, used in (("auto", "compiled"), ("compiled", "compiled"), ("dense", "dense")):
+        runs = Executor(network, executor, device=there, remembers=True)
+        runs(*frames(network))
+        assert (runs.about["used"], runs.about["half"], runs.about["device"]) == (
+            used,
+            True,
+            "cuda",
+        )
+        wanted = {"compiled": used == "compiled", "half": True, "remembers": True}
+        assert asked.pop() == ("cuda", wanted)
+    with pytest.raises(StereoError, match="need the CPU"):
+        Executor(network, "event", device=there)
+
+
+def test_a_network_that_cannot_be_compiled(network, monkeypatch):
+    def broken(*_):
+        raise torch._dynamo.exc.TorchDynamoException("No C++ compiler.\nDetails")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
+    with pytest.raises(
+        StereoError, match=r"compiled here: No C\+\+ compiler. Use --executor dense"
+    ):
+        Executor(network, "compiled")(*frames(network))
+
+
+def test_devices_that_are_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert find_device("auto") == find_device("cpu") == torch.device("cpu")
+    with pytest.raises(StereoError, match="no CUDA device"):
+        find_device("cuda")
+    with pytest.raises(StereoError, match="auto, cpu, cuda"):
+        find_device("gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert find_device("auto") == find_device("cuda") == torch.device("cuda")
 
 
 def test_an_inference_says_who_ran_the_network(network, tmp_path):
@@ -132,5 +184,5 @@ def test_the_command_knows_executors(tmp_path):
     assert "on lists of spikes" in " ".join(result.output.split())
     result = CliRunner().invoke(app, [*command, "--executor", "fast"])
     assert result.exit_code == 2
-    assert "auto, event, dense" in " ".join(result.output.split())
+    assert "auto, event, dense, compiled" in " ".join(result.output.split())
     assert (tmp_path / "out" / "report.json").is_file(), "the earlier results are still there"
