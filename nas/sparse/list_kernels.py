@@ -75,6 +75,7 @@ def _mark(table: I64, plane: int, row: int, places: U32, counts: I32, seen: U8) 
     """Mark what spikes in a row after pooling; return whether anything does."""
     columns, channels, factor = table[TO_COLUMNS], table[CHANNELS], table[FACTOR]
     slot, found = table[FROM_COLUMNS] * channels, False
+    share = ((1 << 32) + factor - 1) // factor  # x // factor is x * share >> 32, for 16 bits
     last_plane = min((plane + 1) * table[FACTOR_Z], table[FROM_PLANES])
     last_row = min((row + 1) * factor, table[FROM_ROWS])
     for z in range(plane * table[FACTOR_Z], last_plane):
@@ -82,7 +83,7 @@ def _mark(table: I64, plane: int, row: int, places: U32, counts: I32, seen: U8) 
             source = z * table[FROM_ROWS] + y
             first = table[FROM_PLACES] + source * slot
             for n in range(first, first + counts[table[FROM_COUNTS] + source]):
-                x = np.int64(places[n] >> 16) // factor
+                x = np.int64(places[n] >> 16) * share >> 32
                 if x < columns:
                     seen[x * channels + np.int64(places[n] & 0xFFFF)] = 1
                     found = True
@@ -95,10 +96,10 @@ def _list_marked(columns: int, channels: int, seen: U8, begin: int, places: U32)
     n, at = begin, 0
     for x in range(columns):
         for c in range(channels):
-            if seen[at]:
-                seen[at] = 0
-                places[n] = np.uint32(x << 16 | c)
-                n += 1
+            # Written in any case and counted if it is marked: which one is cannot be foreseen.
+            places[n] = np.uint32(x << 16 | c)
+            n += seen[at]
+            seen[at] = 0
             at += 1
     return n - begin
 
@@ -170,10 +171,13 @@ def repeat(table: I64, places: U32, counts: I32, maps: I32, tickets: I64) -> Non
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _set(seen: U8, channels: int, places: U32, first: int, last: int, value: int) -> None:
+def _set(
+    seen: U8, begin: int, channels: int, places: U32, first: int, last: int, value: int
+) -> None:
     """Write a value wherever a list has an entry."""
     for n in range(first, last):
-        seen[np.int64(places[n] >> 16) * channels + np.int64(places[n] & 0xFFFF)] = value
+        x, c = np.int64(places[n] >> 16), np.int64(places[n] & 0xFFFF)
+        seen[begin + x * channels + c] = value
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -189,8 +193,9 @@ def coincide(table: I64, places: U32, counts: I32, tickets: I64) -> None:
         tickets: groups of rows that are not taken yet.
     """
     columns, channels, rows = table[FROM_COLUMNS], table[CHANNELS], table[FROM_ROWS]
-    slot, to_slot = columns * channels, columns * table[FACTOR_Z]
-    right = np.zeros(slot, np.uint8)
+    slot, to_slot, factor = columns * channels, columns * table[FACTOR_Z], table[FACTOR]
+    before = table[TO_PLANES] * channels  # zeros, so that there is something left of column 0
+    right = np.zeros(before + slot, np.uint8)
     while True:
         group = take(tickets)
         if group >= GROUPS:
@@ -198,17 +203,19 @@ def coincide(table: I64, places: U32, counts: I32, tickets: I64) -> None:
         for row in range(group * rows // GROUPS, (group + 1) * rows // GROUPS):
             first = table[FROM_PLACES] + (rows + row) * slot
             last = first + counts[table[FROM_COUNTS] + rows + row]
-            _set(right, channels, places, first, last, 1)
+            _set(right, before, channels, places, first, last, 1)
             own = table[FROM_PLACES] + row * slot
+            own_end = own + counts[table[FROM_COUNTS] + row]
             for plane in range(min(table[TO_PLANES], columns)):
                 line = plane * table[TO_ROWS] + row
                 to = table[TO_PLACES] + line * to_slot + counts[table[TO_COUNTS] + line]
                 begin = to
-                for n in range(own, own + counts[table[FROM_COUNTS] + row]):
+                shift = before - plane * channels
+                for n in range(own, own_end):
+                    # Written in any case, counted if it coincides: which does cannot be foreseen.
                     x, c = np.int64(places[n] >> 16), np.int64(places[n] & 0xFFFF)
-                    if x >= plane and right[(x - plane) * channels + c]:
-                        places[to] = np.uint32(x << 16 | (c + table[FACTOR]))
-                        to += 1
+                    places[to] = np.uint32(places[n] + factor)
+                    to += right[shift + x * channels + c]
                 counts[table[TO_COUNTS] + line] += to - begin
-            _set(right, channels, places, first, last, 0)
+            _set(right, before, channels, places, first, last, 0)
         done(tickets)

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from nas.fused.group_kernels import GROUPS, I64, done, take
 from nas.fused.step_kernels import F32, call
-from nas.sparse.vector_kernels import WIDE, add_narrow, add_wide
+from nas.sparse.line_kernels import CROWDED, add_line, add_run
+from nas.sparse.vector_kernels import WIDE, add_one, count, entry, field
 
 U32 = npt.NDArray[np.uint32]
 I32 = npt.NDArray[np.int32]
@@ -58,46 +59,43 @@ convolution of an input of half the size, each spike of which is two along every
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _add_run(to: F32, at: int, values: F32, first: int, length: int) -> None:
-    """Add a run, a multiple of 8 numbers."""
-    place = 0
-    while place + WIDE <= length:
-        add_wide(to, at + place, values, first + place)
-        place += WIDE
-    if place < length:
-        add_narrow(to, at + place, values, first + place)
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _add_taps(
-    edge: I64, plane: int, row: int, pad: int, channels: int,
-    places: U32, counts: I32, numbers: F32, current: F32,
-) -> None:  # fmt: skip
-    """Add what the spikes around a row give it."""
-    length, inputs = edge[RUN], edge[INPUTS]
-    stride = edge[RUNS] * length
-    left = (pad - edge[REACH]) * channels
-    for kz in range(edge[DEPTH]):
-        z = plane + (kz - edge[DEPTH] // 2) * edge[DILATION]
-        if z < 0 or z >= edge[FROM_PLANES]:
+    edge: int, plane: int, row: int, pad: int, channels: int, second: int, places: int, counts: int,
+    numbers: int, rows: int,
+) -> bool:  # fmt: skip
+    """Add what the spikes around a row give it; return whether the second row got any of it."""
+    length, runs, inputs = field(edge, RUN), field(edge, RUNS), field(edge, INPUTS)
+    depth, height, dilation = field(edge, DEPTH), field(edge, HEIGHT), field(edge, DILATION)
+    from_planes, from_rows = field(edge, FROM_PLANES), field(edge, FROM_ROWS)
+    left, stride = (pad - field(edge, REACH)) * channels, runs * length
+    crowd, both = field(edge, FROM_COLUMNS) // CROWDED, False
+    for kz in range(depth):
+        z = plane + (kz - depth // 2) * dilation
+        if z < 0 or z >= from_planes:
             continue
-        for ky in range(edge[HEIGHT]):
-            y = row + (ky - edge[HEIGHT] // 2) * edge[DILATION]
-            if y < 0 or y >= edge[FROM_ROWS]:
+        for ky in range(height):
+            y = row + (ky - height // 2) * dilation
+            if y < 0 or y >= from_rows:
                 continue
-            line = z * edge[FROM_ROWS] + y
-            first = edge[FROM_PLACES] + line * edge[SLOT]
-            weights = edge[WEIGHTS] + (kz * edge[HEIGHT] + ky) * inputs * stride
-            for n in range(first, first + counts[edge[FROM_COUNTS] + line]):
-                at = left + np.int64(places[n] >> 16) * channels
-                tap = weights + np.int64(places[n] & 0xFFFF) * stride
-                for k in range(edge[RUNS]):
-                    _add_run(current, at + k * edge[SPACING], numbers, tap + k * length, length)
+            line = z * from_rows + y
+            spikes = count(counts, field(edge, FROM_COUNTS) + line)
+            if spikes == 0:
+                continue
+            first = field(edge, FROM_PLACES) + line * field(edge, SLOT)
+            weights = field(edge, WEIGHTS) + (kz * height + ky) * inputs * stride
+            shift = second if spikes > crowd else 0
+            both |= shift > 0
+            for k in range(runs):
+                add_line(
+                    length, left + k * field(edge, SPACING), channels, shift, weights + k * length,
+                    stride, first, first + spikes, places, numbers, rows,
+                )  # fmt: skip
+    return both
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _add_repeated(
-    edge: I64, node: I64, plane: int, row: int, places: U32, counts: I32, numbers: F32, current: F32
+    edge: int, node: int, plane: int, row: int, places: int, counts: int, numbers: int, rows: int
 ) -> None:
     """Add what the spikes of an input of half the size give a row.
 
@@ -106,112 +104,125 @@ def _add_repeated(
     missing. Weights are ``[2, 2, 2][taps along z][taps along y][C_in][run]``, first of all whether
     it is missing along z, y and x.
     """
-    channels, length, inputs = node[CHANNELS], edge[RUN], edge[INPUTS]
-    depth, height, factor = edge[DEPTH], edge[HEIGHT], edge[FACTOR_Z]
-    left = (node[PAD] - edge[REACH]) * channels
-    size = depth * height * inputs * length
+    channels, length, inputs = field(node, CHANNELS), field(edge, RUN), field(edge, INPUTS)
+    depth, height, factor = field(edge, DEPTH), field(edge, HEIGHT), field(edge, FACTOR_Z)
+    left = (field(node, PAD) - field(edge, REACH)) * channels
+    size, step = depth * height * inputs * length, 2 * channels
     before_z, before_y = (depth - factor) // 2, (height - 2) // 2  # taps before the first of two
-    odd = node[COLUMNS] % 2 == 1
-    last = edge[FROM_COLUMNS] - 1
+    odd = field(node, COLUMNS) % 2 == 1
+    end = (field(edge, FROM_COLUMNS) - 1) << 16
     for kz in range(depth):
         z = plane - kz + before_z
-        if z < 0 or z % factor or z // factor >= edge[FROM_PLANES]:
+        if z < 0 or z % factor or z // factor >= field(edge, FROM_PLANES):
             continue
-        alone_z = factor == 2 and z + 1 >= node[PLANES]
+        alone_z = factor == 2 and z + 1 >= field(node, PLANES)
         for ky in range(height):
             y = row - ky + before_y
-            if y < 0 or y % 2 or y // 2 >= edge[FROM_ROWS]:
+            if y < 0 or y % 2 or y // 2 >= field(edge, FROM_ROWS):
                 continue
-            alone_y = y + 1 >= node[ROWS]
-            line = (z // factor) * edge[FROM_ROWS] + y // 2
-            first = edge[FROM_PLACES] + line * edge[SLOT]
-            weights = edge[WEIGHTS] + (4 * alone_z + 2 * alone_y) * size
-            weights += (kz * height + ky) * inputs * length
-            for n in range(first, first + counts[edge[FROM_COUNTS] + line]):
-                x = np.int64(places[n] >> 16)
-                tap = weights + np.int64(places[n] & 0xFFFF) * length
-                if odd and x == last:
-                    tap += size
-                _add_run(current, left + 2 * x * channels, numbers, tap, length)
+            alone_y = y + 1 >= field(node, ROWS)
+            line = (z // factor) * field(edge, FROM_ROWS) + y // 2
+            first = field(edge, FROM_PLACES) + line * field(edge, SLOT)
+            last = first + count(counts, field(edge, FROM_COUNTS) + line)
+            middle = last
+            while odd and middle > first and entry(places, middle - 1) >= end:
+                middle -= 1
+            tap = field(edge, WEIGHTS) + (4 * alone_z + 2 * alone_y) * size
+            tap += (kz * height + ky) * inputs * length
+            add_line(length, left, step, 0, tap, length, first, middle, places, numbers, rows)
+            add_line(length, left, step, 0, tap + size, length, middle, last, places, numbers, rows)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _add_tiles(
-    edge: I64, plane: int, row: int, columns: int, pad: int, channels: int,
-    places: U32, counts: I32, numbers: F32, current: F32,
+    edge: int, plane: int, row: int, columns: int, pad: int, channels: int,
+    places: int, counts: int, numbers: int, rows: int,
 ) -> None:  # fmt: skip
     """Add what the spikes of the tiles of a row give it; each reaches one place."""
-    length, size = edge[RUN], edge[HEIGHT]
-    for kz in range(edge[DEPTH]):
-        z = plane * edge[DEPTH] + kz
-        if z >= edge[FROM_PLANES]:
+    length, size, inputs = field(edge, RUN), field(edge, HEIGHT), field(edge, INPUTS)
+    for kz in range(field(edge, DEPTH)):
+        z = plane * field(edge, DEPTH) + kz
+        if z >= field(edge, FROM_PLANES):
             continue
         for ky in range(size):
             y = row * size + ky
-            if y >= edge[FROM_ROWS]:
+            if y >= field(edge, FROM_ROWS):
                 continue
-            line = z * edge[FROM_ROWS] + y
-            first = edge[FROM_PLACES] + line * edge[SLOT]
-            weights = edge[WEIGHTS] + (kz * size + ky) * size * edge[INPUTS] * length
-            for n in range(first, first + counts[edge[FROM_COUNTS] + line]):
-                from_x = np.int64(places[n] >> 16)
-                x = from_x // size
+            line = z * field(edge, FROM_ROWS) + y
+            first = field(edge, FROM_PLACES) + line * field(edge, SLOT)
+            weights = field(edge, WEIGHTS) + (kz * size + ky) * size * inputs * length
+            for n in range(first, first + count(counts, field(edge, FROM_COUNTS) + line)):
+                place = entry(places, n)
+                x = (place >> 16) // size
                 if x < columns:
-                    tap = (from_x - x * size) * edge[INPUTS] + np.int64(places[n] & 0xFFFF)
-                    at = (pad + x) * channels
-                    _add_run(current, at, numbers, weights + tap * length, length)
+                    tap = ((place >> 16) - x * size) * inputs + (place & 0xFFFF)
+                    add_run(rows, (pad + x) * channels, numbers, weights + tap * length, length)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _add_same(
-    edge: I64, plane: int, row: int, pad: int, channels: int, places: U32, counts: I32,
-    current: F32,
-) -> None:  # fmt: skip
+    edge: int, plane: int, row: int, pad: int, channels: int, places: int, counts: int, rows: int
+) -> None:
     """Add the spikes of the same row as they are."""
-    line = plane * edge[FROM_ROWS] + row
-    first = edge[FROM_PLACES] + line * edge[SLOT]
-    offset = pad * channels + edge[OFFSET]
-    one = np.float32(1.0)
-    for n in range(first, first + counts[edge[FROM_COUNTS] + line]):
-        at = offset + np.int64(places[n] >> 16) * channels + np.int64(places[n] & 0xFFFF)
-        current[at] += one
+    line = plane * field(edge, FROM_ROWS) + row
+    first = field(edge, FROM_PLACES) + line * field(edge, SLOT)
+    offset = pad * channels + field(edge, OFFSET)
+    for n in range(first, first + count(counts, field(edge, FROM_COUNTS) + line)):
+        place = entry(places, n)
+        add_one(rows, offset + (place >> 16) * channels + (place & 0xFFFF))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _add_currents(
-    edge: I64, plane: int, row: int, node: I64, numbers: F32, maps: I32, current: F32
+    edge: int, node: int, plane: int, row: int, numbers: int, maps: int, rows: int
 ) -> None:
     """Add currents that were computed before, repeated where they are of a coarser map."""
-    channels, columns = node[CHANNELS], node[COLUMNS]
-    to_row = edge[MAPS] + node[PLANES]
-    to_column = to_row + node[ROWS]
-    line = np.int64(maps[edge[MAPS] + plane]) * edge[FROM_ROWS] + np.int64(maps[to_row + row])
-    begin = edge[FROM_CURRENT] + line * edge[FROM_COLUMNS] * channels
-    at = node[PAD] * channels
+    channels, columns = field(node, CHANNELS), field(node, COLUMNS)
+    to_plane = field(edge, MAPS)
+    to_row = to_plane + field(node, PLANES)
+    to_column = to_row + field(node, ROWS)
+    line = count(maps, to_plane + plane) * field(edge, FROM_ROWS) + count(maps, to_row + row)
+    begin = field(edge, FROM_CURRENT) + line * field(edge, FROM_COLUMNS) * channels
+    at = field(node, PAD) * channels
+    if columns == field(edge, FROM_COLUMNS):
+        add_run(rows, at, numbers, begin, columns * channels)
+        return
     for x in range(columns):
-        source = begin + np.int64(maps[to_column + x]) * channels
-        for c in range(channels):
-            current[at + c] += numbers[source + c]
-        at += channels
+        source = begin + count(maps, to_column + x) * channels
+        add_run(rows, at + x * channels, numbers, source, channels)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _add_edge(
-    edge: I64, node: I64, plane: int, row: int, places: U32, counts: I32, numbers: F32,
-    maps: I32, current: F32,
-) -> None:  # fmt: skip
-    """Add what one edge gives a row."""
-    channels, pad = node[CHANNELS], node[PAD]
-    if edge[KIND] == TAPS:
-        _add_taps(edge, plane, row, pad, channels, places, counts, numbers, current)
-    elif edge[KIND] == TILES:
-        _add_tiles(edge, plane, row, node[COLUMNS], pad, channels, places, counts, numbers, current)
-    elif edge[KIND] == REPEATED:
-        _add_repeated(edge, node, plane, row, places, counts, numbers, current)
-    elif edge[KIND] == SAME:
-        _add_same(edge, plane, row, pad, channels, places, counts, current)
+    edge: int, node: int, plane: int, row: int, second: int, places: int, counts: int, numbers: int,
+    maps: int, rows: int,
+) -> bool:  # fmt: skip
+    """Add what one edge gives a row, by the addresses of everything.
+
+    Returns:
+        Whether the second row got any of it.
+    """
+    channels, pad, columns = field(node, CHANNELS), field(node, PAD), field(node, COLUMNS)
+    kind = field(edge, KIND)
+    if kind == TAPS:
+        return _add_taps(edge, plane, row, pad, channels, second, places, counts, numbers, rows)
+    if kind == TILES:
+        _add_tiles(edge, plane, row, columns, pad, channels, places, counts, numbers, rows)
+    elif kind == REPEATED:
+        _add_repeated(edge, node, plane, row, places, counts, numbers, rows)
+    elif kind == SAME:
+        _add_same(edge, plane, row, pad, channels, places, counts, rows)
     else:
-        _add_currents(edge, plane, row, node, numbers, maps, current)
+        _add_currents(edge, node, plane, row, numbers, maps, rows)
+    return False
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _empty(row: F32, to: F32) -> None:
+    """Add a row to another one; zeros are left."""
+    for i in range(row.size):
+        to[i] += row[i]
+        row[i] = 0
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc"})
@@ -237,13 +248,12 @@ def _emit(node: I64, line: int, fired: F32, places: U32, counts: I32) -> None:
         x = begin // channels
         c = begin - x * channels
         for i in range(begin, end):
-            if fired[i] > 0:
-                places[n] = np.uint32(x << 16 | c)
-                n += 1
+            # Written in any case and counted if it fires: which one does cannot be foreseen.
+            places[n] = np.uint32(x << 16 | c)
+            n += fired[i] > 0
             c += 1
-            if c == channels:
-                c = 0
-                x += 1
+            ends = c == channels
+            c, x = 0 if ends else c, x + ends
     counts[node[COUNTS] + line] = n - first
 
 
@@ -251,10 +261,13 @@ def _emit(node: I64, line: int, fired: F32, places: U32, counts: I32) -> None:
 def _write(node: I64, line: int, current: F32, numbers: F32) -> None:
     """Write the currents of a row that nothing fires on."""
     begin = node[CURRENT_OUT] + line * current.size
+    found = numbers[begin : begin + current.size]
     lowest = np.float32(0.0) if node[RECTIFIES] else np.float32(-np.inf)
+    if node[ADDS]:
+        for i in range(current.size):
+            current[i] += found[i]
     for i in range(current.size):
-        before = numbers[begin + i] if node[ADDS] else np.float32(0.0)
-        numbers[begin + i] = max(lowest, before + current[i])
+        found[i] = max(lowest, current[i])
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -277,11 +290,19 @@ def run_node(
     """
     channels, pad = node[CHANNELS], node[PAD]
     width, lines = node[COLUMNS] * channels, node[PLANES] * node[ROWS]
-    current = np.empty((node[COLUMNS] + 2 * pad) * channels + 2 * WIDE, np.float32)
+    # Two rows of currents, the sum of which counts (``line_kernels.add_line``).
+    size = (node[COLUMNS] + 2 * pad) * channels + 2 * WIDE
+    rows = np.zeros(2 * size, np.float32)
     fired, kept = np.empty(width, np.float32), np.empty((1, 1), np.float32)
     const_size = node[CONST_WIDTH]
     const = numbers[node[CONST] : node[CONST] + 7 * const_size].reshape(7, const_size)
-    center = current[pad * channels : pad * channels + width]
+    at_edges, at_node, at_maps = edges.ctypes.data, node.ctypes.data, maps.ctypes.data
+    at_places, at_counts, at_numbers = places.ctypes.data, counts.ctypes.data, numbers.ctypes.data
+    at_rows = rows.ctypes.data
+    begin, end = pad * channels, pad * channels + width
+    center, second = rows[begin:end], rows[size + begin : size + end]
+    # Tables could be what is written to, for all the compiler knows: it would read them every time.
+    bias = numbers[node[BIAS] : node[BIAS] + width]
     while True:
         group = take(tickets)
         if group >= GROUPS:
@@ -289,9 +310,15 @@ def run_node(
         for line in range(group * lines // GROUPS, (group + 1) * lines // GROUPS):
             plane, row = line // node[ROWS], line % node[ROWS]
             for i in range(width):
-                center[i] = numbers[node[BIAS] + i]
+                center[i] = bias[i]
+            both = False
             for e in range(edges.shape[0]):
-                _add_edge(edges[e], node, plane, row, places, counts, numbers, maps, current)
+                both |= _add_edge(
+                    at_edges + 8 * EDGE_FIELDS * e, at_node, plane, row, size, at_places, at_counts,
+                    at_numbers, at_maps, at_rows,
+                )  # fmt: skip
+            if both:
+                _empty(second, center)
             if node[FIRES]:
                 begin = node[STATE] + line * 3 * width
                 if clock[0] == 0:

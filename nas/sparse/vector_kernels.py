@@ -1,7 +1,9 @@
-"""Additions of whole vectors: what a spike does to the currents that it reaches.
+"""Memory by its address: additions of whole vectors, and numbers read from tables and lists.
 
-Numba's own loops check before every short run whether its two arrays overlap, which costs more than
-the run; these name the vector and load, add and store it.
+Numba counts references to every array that is handed from one function to another, and its loops
+check before every short run whether two arrays overlap. Both cost more than a run of a spike. An
+address is a number: nothing is counted or checked, so what is read must lie in its array, and the
+array must be held by whoever asked for its address.
 """
 
 from typing import Any
@@ -11,38 +13,87 @@ from numba import types
 from numba.extending import intrinsic
 
 WIDE, NARROW = 16, 8
-"""Numbers of the two vectors; a processor without such registers takes several steps."""
+"""Numbers of usual vectors; a processor without such registers takes several steps."""
 
 
-def _adding(lanes: int) -> Any:
-    """Return the kernel function ``add(to, i, values, j)``: ``to[i:i+lanes] += values[j:...]``."""
+def _at(builder: ir.IRBuilder, address: Any, index: Any, kind: Any) -> Any:
+    """Return a pointer to the numbered value of a kind."""
+    base = builder.inttoptr(address, kind.as_pointer())
+    return builder.gep(base, [index])
 
-    def add(typing_context: Any, to: Any, i: Any, values: Any, j: Any) -> Any:
-        del typing_context, i, j
+
+def _add(typing_context: Any, to: Any, i: Any, values: Any, j: Any, lanes: Any) -> Any:
+    del typing_context, to, i, values, j
+    if not isinstance(lanes, types.IntegerLiteral):
+        return None  # of no fixed length
+
+    def code(context: Any, builder: ir.IRBuilder, signature: Any, given: Any) -> Any:
+        del signature
+        vector = ir.VectorType(ir.FloatType(), lanes.literal_value)
+
+        def run(address: Any, index: Any) -> Any:
+            place = _at(builder, address, index, ir.FloatType())
+            return builder.bitcast(place, vector.as_pointer())
+
+        target = run(given[0], given[1])
+        more = builder.load(run(given[2], given[3]), align=4)
+        builder.store(builder.fadd(builder.load(target, align=4), more), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4, lanes), code
+
+
+add: Any = intrinsic(prefer_literal=True)(_add)
+"""In a kernel: ``add(to, i, values, j, lanes)`` is ``to[i:i+lanes] += values[j:j+lanes]``.
+
+Both are float32; the number of lanes is a constant.
+"""
+
+
+def _add_one(typing_context: Any, to: Any, i: Any) -> Any:
+    del typing_context, to, i
+
+    def code(context: Any, builder: ir.IRBuilder, signature: Any, given: Any) -> Any:
+        del signature
+        place = _at(builder, given[0], given[1], ir.FloatType())
+        one = ir.Constant(ir.FloatType(), 1.0)
+        builder.store(builder.fadd(builder.load(place), one), place)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), code
+
+
+add_one: Any = intrinsic(_add_one)
+"""In a kernel: ``add_one(to, i)`` is ``to[i] += 1``, of float32."""
+
+
+def _reading(kind: Any, width: int, *, signed: bool) -> Any:
+    """Return the kernel function ``read(address, i)`` for integers of so many bits."""
+
+    def read(typing_context: Any, address: Any, i: Any) -> Any:
+        del typing_context, address, i
 
         def code(context: Any, builder: ir.IRBuilder, signature: Any, given: Any) -> Any:
-            vector = ir.VectorType(ir.FloatType(), lanes)
+            del context, signature
+            value = builder.load(_at(builder, given[0], given[1], ir.IntType(width)))
+            if width == 64:
+                return value
+            widen = builder.sext if signed else builder.zext
+            return widen(value, ir.IntType(64))
 
-            def at(array: int, index: int) -> Any:
-                data = context.make_array(signature.args[array])(context, builder, given[array])
-                place = builder.gep(data.data, [given[index]])
-                return builder.bitcast(place, vector.as_pointer())
+        return kind(types.int64, types.int64), code
 
-            target = at(0, 1)
-            total = builder.fadd(builder.load(target, align=4), builder.load(at(2, 3), align=4))
-            builder.store(total, target, align=4)
-            return context.get_dummy_value()
-
-        return types.void(to, types.int64, values, types.int64), code
-
-    return intrinsic(add)
+    return intrinsic(read)
 
 
-add_wide: Any = _adding(WIDE)
-"""In a kernel: add 16 numbers to others. Nothing is checked: both must lie in their arrays."""
+field: Any = _reading(types.int64, 64, signed=True)
+"""In a kernel: a value of a table of int64."""
 
-add_narrow: Any = _adding(NARROW)
-"""The same for 8 numbers."""
+count: Any = _reading(types.int64, 32, signed=True)
+"""In a kernel: a value of an array of int32, as int64."""
+
+entry: Any = _reading(types.int64, 32, signed=False)
+"""In a kernel: a value of an array of uint32, as int64."""
 
 
 def padded(length: int) -> int:
