@@ -22,6 +22,7 @@ from nas.sparse import list_kernels as lists
 from nas.sparse.dense import DenseView, Linear, Signal
 from nas.sparse.layout import Layout, NotSpikingError, linear, resize_table
 from nas.sparse.nodes import NodeWork, Work, at_rest
+from nas.sparse.readout import SpikeSums, SummedReadout
 from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap
 from stereo.cost_volume import coincidence_volume
 from stereo.disparity import WINDOW
@@ -107,7 +108,13 @@ class EventNetwork:
             )
         fused = layout.fire(matching.fuse, ends(fine), ends(layout.path(path, fine)))
         score = Linear(matching.score.weight, matching.score.bias)
-        self.scores = layout.currents(score, fused, 1, adds=not fused.once)
+        self._sums = None if fused.once or not fused.spikes else SpikeSums(fused)
+        if self._sums is None:
+            self.scores = layout.currents(score, fused, 1, adds=not fused.once)
+        else:
+            self.scores = layout.store.currents(fused.size, 1)
+            layout.add(self._sums, once=False)
+            layout.add(SummedReadout(self._sums, score, self.scores), once=True)
         self._once = fused.once
 
     @property
@@ -193,6 +200,8 @@ class EventNetwork:
             at_rest(arrays)
         for sums in (self.scores, *layout.sums):
             sums.view(arrays)[...] = 0
+        if self._sums is not None:
+            self._sums.begin()
         for views in torch.cat([left, right], dim=1).contiguous():
             self._enter(views)
             self._work(layout.work, seconds)

@@ -18,10 +18,11 @@ from nas.neurons import NEURONS, LIFParams
 from nas.neurons.modules import LIF, Integrator
 from nas.ops import OPS
 from nas.sparse import list_kernels as lists
-from nas.sparse.dense import Signal
+from nas.sparse.dense import Linear, Signal
 from nas.sparse.edges import taps
 from nas.sparse.layout import Layout, NotSpikingError, linear
 from nas.sparse.nodes import NodeWork, at_rest, run_step, sum_currents
+from nas.sparse.readout import SpikeSums, SummedReadout
 from nas.sparse.tables import MOST, Store
 from nas.sparse.vector_kernels import padded
 
@@ -295,6 +296,53 @@ def test_currents_add_up_over_steps():
     total = arrays.numbers[found.numbers : found.numbers + 60].reshape(3, 4, 5)
     with torch.no_grad():
         assert np.array_equal(total, conv(x[:, 0]).sum(0)[0].numpy())
+
+
+@pytest.mark.parametrize("density", DENSITIES)
+@pytest.mark.parametrize("size", SIZES)
+def test_the_last_convolution_is_that_of_every_step_summed(size, density):
+    """Of signals of one part and of two, of one window after the other."""
+    torch.manual_seed(0)
+    conv = dyadic(nn.Conv3d(5, 1, 3, padding=1))
+    store = Store()
+    parts = tuple(store.spikes(size, channels) for channels in (2, 3))
+    sums = SpikeSums(Signal(parts))
+    work = SummedReadout(sums, Linear(conv.weight, conv.bias), store.currents(size, 1))
+    arrays = store.arrays()
+    for seed in range(2):
+        x = spikes(3, 3, 5, size, density, torch.Generator().manual_seed(seed))
+        sums.begin()
+        for step in x:
+            for part, channels in zip(parts, (slice(2), slice(2, None)), strict=True):
+                enter(arrays, part, planes_first(step[:, channels], 3))
+            sums.run(arrays)
+        work.run(arrays)
+        with torch.no_grad():
+            assert np.array_equal(work.to.view(arrays)[..., 0], conv(x[:, 0]).sum(0)[0].numpy())
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        Linear(torch.zeros(2, 4, 3, 3, 3)), Linear(torch.zeros(1, 3, 3, 3, 3)), Linear(),
+        Linear(torch.zeros(1, 4, 1, 1, 1)), Linear(torch.zeros(1, 4, 3, 3, 3), dilation=2),
+    ],
+)  # fmt: skip
+def test_other_last_convolutions_are_refused(op):
+    store = Store()
+    sums = SpikeSums(Signal((store.spikes((2, 3, 4), 4),)))
+    with pytest.raises(ValueError, match="A readout has weights"):
+        SummedReadout(sums, op, store.currents((2, 3, 4), 1))
+
+
+@pytest.mark.parametrize("op", ["conv3", "dilated3"])
+@pytest.mark.parametrize("density", [0.004, 0.02, 0.06, 0.3])
+@pytest.mark.parametrize("columns", [39, 120])
+def test_lists_with_few_spikes_and_with_many(columns, density, op):
+    """Every second run of a crowded list goes to another row, which must be added and emptied."""
+    torch.manual_seed(0)
+    x = spikes(3, 3, 4, (3, 4, columns), density, torch.Generator().manual_seed(0))
+    agree(Fire([edge(op, 3, 4, 8), edge("conv1", 3, 4, 8)], LIF()), [x, x], 3)
 
 
 def test_what_is_no_spike_is_counted():
