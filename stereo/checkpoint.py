@@ -32,7 +32,7 @@ from stereo.temperatures import with_temperatures
 Network = HybridStereo | SpikingClassifier
 Module = TypeVar("Module", bound=nn.Module)
 
-SHIPPED = Path(stereo.__file__).with_name("weights") / "small"
+SHIPPED = Path(stereo.__file__).with_name("weights") / "searched"
 
 
 def save_network(run: Path, network: Network, about: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from stereo.config import EncodingConfig, NetworkConfig, StereoConfig, TrainConfig
+from stereo.config import DataConfig, EncodingConfig, NetworkConfig, StereoConfig, TrainConfig
 
 Preset = Callable[[], StereoConfig]
 PRESETS: dict[str, Preset] = {}
@@ -15,8 +15,26 @@ def preset(function: Preset) -> Preset:
 
 
 @preset
+def searched() -> StereoConfig:
+    """The network that comes with the package: found by ``stereo search``, few spikes."""
+    return StereoConfig(
+        name="searched",
+        encoding=EncodingConfig(bins=1),
+        network=NetworkConfig(
+            genotype="stereo_900uj", feature_channels=4, matching_channels=4, stem_channels=6,
+            volume_channels=6,
+        ),
+        train=TrainConfig(
+            steps=6000, crop_height=112, crop_width=176, rate_weight=0.0, spike_weight=4.0,
+            checkpoint_every=200,
+        ),
+        data=DataConfig(generated=0.5),
+    )  # fmt: skip
+
+
+@preset
 def small() -> StereoConfig:
-    """The published SpikeDHS genotype at a width for two CPU cores: the shipped network."""
+    """The published SpikeDHS genotype at a width for two CPU cores."""
     return StereoConfig(name="small")
 
 

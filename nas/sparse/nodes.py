@@ -45,7 +45,7 @@ class NodeWork:
         node: its table.
         edges: those of its edges.
         step: address of its neuron's step; 0 for what does not fire.
-        values: neurons, by which threads are chosen.
+        values: by which threads are chosen: neurons, more of them where spikes reach many rows.
         before: what must be done first: currents of analog inputs.
         other: what computes its currents densely, and the edges that read them; None for nothing.
         densely: whether that is what is done.
@@ -120,7 +120,7 @@ def fire(
         "adaptation" in neuron.states, "current" in neuron.states, True, RESETS[params.reset],
         params.scale_input, constants.shape[1] == 1, False, False,
     )  # fmt: skip
-    return NodeWork(node=node, edges=found, step=step, values=neurons), spikes
+    return NodeWork(node=node, edges=found, step=step, values=_worth(neurons, found)), spikes
 
 
 def sum_currents(
@@ -142,7 +142,7 @@ def sum_currents(
     node, rows = _node(store, size, channels, edges, bias)
     node[k.CURRENT_OUT], node[k.ADDS], node[k.RECTIFIES] = found.numbers, adds, rectifies
     values = size[0] * size[1] * size[2] * channels
-    return NodeWork(node=node, edges=rows, step=0, values=values), found
+    return NodeWork(node=node, edges=rows, step=0, values=_worth(values, rows)), found
 
 
 def _node(
@@ -156,6 +156,11 @@ def _node(
     flow = torch.zeros(channels) if bias is None else bias.detach().float().cpu()
     node[k.BIAS] = store.keep(np.tile(flow.numpy(), size[2]))
     return node, rows
+
+
+def _worth(neurons: int, edges: npt.NDArray[np.int64]) -> int:
+    """Return how many neurons without inputs a node is worth; at usual rates about these."""
+    return neurons * max(1, int((edges[:, k.DEPTH] * edges[:, k.HEIGHT]).sum()) // 4)
 
 
 def _constants(neuron: Neuron, channels: int, columns: int) -> npt.NDArray[np.float32]:

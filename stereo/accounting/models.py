@@ -21,7 +21,7 @@ from stereo.network import HybridStereo, SpikeInput
 from stereo.presets import PRESETS
 
 DEFAULT_PRESET = "small"
-"""Gives the widths of a genotype without a preset: those of the shipped network."""
+"""Gives the widths of a genotype without a preset."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -212,6 +212,17 @@ def stereo_cpu() -> SearchSetting:
 
 
 @preset
+def stereo_sparse() -> SearchSetting:
+    """The search that found the shipped network: spikes only, few of them, half an hour."""
+    base = stereo_cpu()
+    return replace(
+        base, name="stereo_sparse", config="searched",
+        relaxed=replace(base.relaxed, analog="no", neurons=("lif", "alif", "plif"), finalists=16),
+        search=replace(base.search, steps=520, warmup=260),
+    )  # fmt: skip
+
+
+@preset
 def stereo_spikedhs() -> SearchSetting:
     """The published search for MVSEC: multiplier 4, crops of 200 x 280, its space (GPU)."""
     return SearchSetting(

@@ -39,11 +39,11 @@ def test_every_preset_builds_and_runs_one_step(name):
 def test_spikes_of_the_cost_volume_are_paid_for():
     network = HybridStereo(PRESETS["tiny"]())
     x = spikes(2, 1, 2, 24, 36)
-    with firing_rates(network) as rates:
+    with torch.no_grad(), firing_rates(network) as rates:
         network.scores(x, x, 12)
     assert "volume" not in rates, "it is no layer of neurons"
     assert rates.places["volume"] == 2 * network.features.out_channels * 5 * 8 * 12
-    assert 0 < float(rates.spikes["volume"].detach()) < rates.places["volume"]
+    assert 0 < float(rates.spikes["volume"]) < rates.places["volume"]
     assert set(rates.places) == {*rates, "volume"}
     assert all(float(rates[n]) * rates.places[n] == pytest.approx(float(rates.spikes[n]))
                for n in rates)  # fmt: skip
