@@ -9,23 +9,8 @@ from torch import Tensor
 
 from nas.neurons.memory import remember
 from stereo.checkpoint import channels_last
-from stereo.devices import DEVICES
 from stereo.errors import StereoError
 from stereo.network import HybridStereo
-
-
-def find_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" is a CUDA device if there is one.
-
-    Raises:
-        StereoError: an unknown name, or no CUDA device.
-    """
-    if name not in DEVICES:
-        raise StereoError(f"--device is one of {', '.join(DEVICES)}; got {name!r}.")
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise StereoError("There is no CUDA device here; leave --device out, or give cpu.")
-    return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
 class DeviceNetwork:

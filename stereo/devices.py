@@ -22,6 +22,20 @@ PRECISIONS = ("32-true", "bf16-mixed")
 DEVICES = ("auto", "cpu", "cuda")
 
 
+def find_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is a CUDA device if there is one.
+
+    Raises:
+        StereoError: an unknown name, or no CUDA device.
+    """
+    if name not in DEVICES:
+        raise StereoError(f"--device is one of {', '.join(DEVICES)}; got {name!r}.")
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise StereoError("There is no CUDA device here; leave --device out, or give cpu.")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
+
+
 @dataclass
 class Device:
     """One process and its device.
@@ -42,14 +56,11 @@ class Device:
         """Join the other processes, if there are any."""
         from lightning_fabric import Fabric
 
-        for name, value, known in (
-            ("device", self.device, DEVICES),
-            ("precision", self.precision, PRECISIONS),
-        ):
-            if value not in known:
-                raise StereoError(f"--{name} is one of {', '.join(known)}; got {value!r}.")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise StereoError("There is no CUDA device here; leave --device out, or give cpu.")
+        find_device(self.device)
+        if self.precision not in PRECISIONS:
+            raise StereoError(
+                f"--precision is one of {', '.join(PRECISIONS)}; got {self.precision!r}."
+            )
         world, local = (
             int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE")
         )

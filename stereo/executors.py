@@ -127,6 +127,9 @@ class Executor:
 
     def _choose(self, left: Frames, right: Frames, limit: int) -> None:
         """Lay out and time what these frames need, unless that is done."""
+        if left.device.type != "cpu":  # where whoever calls has put network and frames
+            self._refuse("Lists of spikes need the CPU.")
+            return
         spikes = float(left.sum() + right.sum())
         if spikes <= MORE * self._spikes:
             return

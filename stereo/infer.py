@@ -15,7 +15,7 @@ from data.recording import Recording
 from energy import EnergyReport, mean_report, profile
 from nas.neurons.memory import set_aside
 from stereo.analog_twin import beside_twin
-from stereo.device_network import find_device
+from stereo.devices import find_device
 from stereo.draw import Picture
 from stereo.executors import Executor
 from stereo.latency import LatencyMeter

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas.dims import resize
+from nas.fused.group_kernels import I64
 from nas.sparse import list_kernels as lists
 from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap
 
@@ -63,6 +64,18 @@ class Signal:
         return all(isinstance(part, SpikeMap) for part in self.parts)
 
 
+def part_table(part: SpikeMap, channels: int, first: int) -> I64:
+    """Return where the spikes of a part of a signal are and where they go, as kernels read it.
+
+    Args:
+        part: of a signal.
+        channels: of all parts.
+        first: of them that is the part's.
+    """
+    own = part.places, part.counts, part.lines, part.size[2], part.channels
+    return np.array([*own, channels, first])
+
+
 class DenseView:
     """A signal as a dense tensor, made anew at every step.
 
@@ -89,11 +102,8 @@ class DenseView:
         return torch.from_numpy(values)
 
     def _unpack(self, part: SpikeMap, first: int, arrays: Arrays) -> None:
-        columns, channels = self._size[2], self.signal.channels
-        table = [
-            part.places, part.counts, part.lines, columns, part.channels, channels, first
-        ]  # fmt: skip
-        lists.unpack(np.array(table), arrays.places, arrays.counts, self._values.reshape(-1))
+        table = part_table(part, self.signal.channels, first)
+        lists.unpack(table, arrays.places, arrays.counts, self._values.reshape(-1))
 
 
 class DenseConvolution:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from nas.fused.group_kernels import I64
 from nas.fused.threads import share
-from nas.sparse.dense import Linear, Signal
+from nas.sparse.dense import Linear, Signal, part_table
 from nas.sparse.readout_kernels import TAPS, add_spikes, read_out
 from nas.sparse.tables import Arrays, CurrentMap, SpikeMap
 
@@ -35,8 +35,7 @@ class SpikeSums:
         self.tables, first = [], 0
         for part in self.signal.parts:
             assert isinstance(part, SpikeMap)
-            table = [part.places, part.counts, part.lines, columns, part.channels]
-            self.tables.append(np.array([*table, self.signal.channels, first]))
+            self.tables.append(part_table(part, self.signal.channels, first))
             first += part.channels
 
     def begin(self) -> None:

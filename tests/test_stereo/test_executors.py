@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from stereo import executors
 from stereo.cli import app
-from stereo.device_network import find_device
+from stereo.devices import find_device
 from stereo.errors import StereoError
 from stereo.executors import Executor
 from stereo.infer import infer

@@ -219,7 +219,9 @@ def test_what_does_not_fit_is_refused(folders):
         find_config("cifar")
     with pytest.raises(StereoError, match="for the task stereo, not for cifar10; choose"):
         find_config("cifar10", "tiny")
-    with pytest.raises(StereoError, match="no preset 'x'; known for the task stereo: searched, small"):
+    with pytest.raises(
+        StereoError, match="no preset 'x'; known for the task stereo: searched, small"
+    ):
         find_config("stereo", "x")
     with pytest.raises(StereoError, match="holds nothing that stereo can be trained on"):
         bind_task(find_config("stereo"), Source(data=folders))
