@@ -5,7 +5,6 @@ It computes what ``HybridStereo`` computes; only sums are taken in another order
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import cast
@@ -16,20 +15,18 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from nas.cell import CellPath, Fire
-from nas.fused.group_kernels import I64
 from nas.fused.threads import share
 from nas.sparse import list_kernels as lists
-from nas.sparse.dense import DenseView, Linear, Signal
-from nas.sparse.layout import Layout, NotSpikingError, linear, resize_table
+from nas.sparse.dense import Linear, Signal
+from nas.sparse.layout import Layout, NotSpikingError
 from nas.sparse.nodes import NodeWork, Work, at_rest
 from nas.sparse.readout import SpikeSums, SummedReadout
-from nas.sparse.tables import Arrays, CurrentMap, Size, SpikeMap
-from stereo.cost_volume import coincidence_volume
+from stereo.cost_volume import VOLUMES
 from stereo.disparity import WINDOW
 from stereo.disparity_kernels import estimate
 from stereo.errors import StereoError
+from stereo.event_volume import coincidences, concatenated, fine_coincidences
 from stereo.network import STRIDE, HybridStereo
-from stereo.split_volume import SplitConvolution
 
 TRIED = (False, True, False)
 """Runs that times are taken from, densely or not; in the first one kernels are loaded."""
@@ -93,19 +90,23 @@ class EventNetwork:
         fine = layout.enter(path, "stem", both)
         for fire in features.stem:
             fine = layout.fire(cast("Fire", fire), fine)
-        learned = layout.fire(features.project, ends(fine), ends(layout.path(path, fine)))
-        events = ends(layout.pool(both, 1, STRIDE))
-        found = Signal((*learned.parts, *events.parts), once=learned.once)
+        found = layout.fire(features.project, ends(fine), ends(layout.path(path, fine)))
+        if features.pools:
+            events = ends(layout.pool(both, 1, STRIDE))
+            found = Signal((*found.parts, *events.parts), once=found.once)
         path = cast("CellPath", matching.cells)
-        ends = partial(layout.enter, path, "end")
-        if network.config.network.volume == "coincidence":
+        if VOLUMES[network.config.network.volume].ratio == 1:
             volume = coincidences(layout, found, self.planes)
+            if not features.pools:
+                beside = ends(fine_coincidences(layout, both, self.planes, STRIDE))
+                volume = Signal((*volume.parts, *beside.parts), once=volume.once)
             fine = layout.fire(matching.stem, layout.enter(path, "stem", volume))
         else:
             # The mean of volumes over time is the volume of the means: here it may be taken first.
             fine = concatenated(
                 layout, matching.stem, layout.enter(path, "stem", found), self.planes
             )
+        ends = partial(layout.enter, path, "end")
         fused = layout.fire(matching.fuse, ends(fine), ends(layout.path(path, fine)))
         score = Linear(matching.score.weight, matching.score.bias)
         self._sums = None if fused.once or not fused.spikes else SpikeSums(fused)
@@ -228,101 +229,3 @@ class EventNetwork:
         )  # fmt: skip
         if wrong:
             raise StereoError(f"{wrong:,} values of the frames are neither 0 nor 1: no spikes.")
-
-
-class CoincidenceWork:
-    """The cost volume of one time step: ``stereo.cost_volume.coincidence_volume`` of lists.
-
-    Args:
-        features: of both views; the cameras are planes.
-        volume: gets the coincidences.
-    """
-
-    def __init__(self, features: Signal, volume: SpikeMap) -> None:
-        self.volume = volume
-        self.tables: list[I64] = []
-        first = 0
-        for part in features.parts:
-            assert isinstance(part, SpikeMap)
-            self.tables.append(_coincidence_table(part, volume, first))
-            first += part.channels
-
-    def run(self, arrays: Arrays) -> None:
-        """Write the lists of the present step, the channels of one part after another's."""
-        volume = self.volume
-        arrays.counts[volume.counts : volume.counts + volume.lines] = 0
-        for table in self.tables:
-
-            def some(tickets: I64, table: I64 = table) -> None:
-                lists.coincide(table, arrays.places, arrays.counts, tickets)
-
-            share(some, volume.lines * volume.slot)
-
-
-class DenseVolume:
-    """The cost volume of features that are not all spikes.
-
-    Args:
-        features: of both views; the cameras are planes.
-        volume: gets their products.
-    """
-
-    def __init__(self, features: Signal, volume: CurrentMap) -> None:
-        self.view, self.volume = DenseView(features), volume
-
-    def run(self, arrays: Arrays) -> None:
-        """Write the products of the present step."""
-        views = self.view.read(arrays).permute(0, 3, 1, 2)  # [2, C, h, w]
-        left, right = (view[None, None] for view in views)
-        found = coincidence_volume(left, right, self.volume.size[0])[0, 0]
-        torch.from_numpy(self.volume.view(arrays)).copy_(found.permute(1, 2, 3, 0))
-
-
-@dataclass(frozen=True, eq=False)
-class ConcatenatedCurrents:
-    """The first convolution on a concatenation volume, at one time step.
-
-    Attributes:
-        view: features of both views; the cameras are planes.
-        split: the convolution.
-        to: gets its currents.
-    """
-
-    view: DenseView
-    split: SplitConvolution
-    to: CurrentMap
-
-    def run(self, arrays: Arrays) -> None:
-        """Write the currents of the present step."""
-        left, right = self.view.read(arrays).permute(0, 3, 1, 2)
-        self.split.write(left, right, torch.from_numpy(self.to.view(arrays)))
-
-
-def concatenated(layout: Layout, stem: Fire, features: Signal, planes: int) -> Signal:
-    """Lay out the first layer behind a concatenation volume; return what it emits."""
-    op = linear(stem.edges[0])
-    assert op is not None
-    assert op.weight is not None
-    size: Size = (planes, *features.size[1:])
-    values = layout.store.currents(size, op.weight.shape[0])
-    split = SplitConvolution.of(op.weight, planes)
-    layout.add(ConcatenatedCurrents(DenseView(features), split, values), once=features.once)
-    return layout.fire_currents(stem.neuron, values, op.bias, once=features.once)
-
-
-def coincidences(layout: Layout, features: Signal, planes: int) -> Signal:
-    """Lay out the cost volume; return it."""
-    size: Size = (planes, *features.size[1:])
-    if features.spikes:
-        listed = layout.store.spikes(size, features.channels)
-        layout.add(CoincidenceWork(features, listed), once=features.once)
-        return Signal((listed,), once=features.once)
-    dense = layout.store.currents(size, features.channels)
-    layout.add(DenseVolume(features, dense), once=features.once)
-    return Signal((dense,), once=features.once)
-
-
-def _coincidence_table(part: SpikeMap, volume: SpikeMap, first: int) -> I64:
-    table = resize_table(part, volume)
-    table[lists.FACTOR], table[lists.FACTOR_Z] = first, volume.channels
-    return table

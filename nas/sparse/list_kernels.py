@@ -219,3 +219,81 @@ def coincide(table: I64, places: U32, counts: I32, tickets: I64) -> None:
                 counts[table[TO_COUNTS] + line] += to - begin
             _set(right, before, channels, places, first, last, 0)
         done(tickets)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _columns_of(channel: int, places: U32, first: int, last: int, columns: I32) -> int:
+    """Write the columns where a channel spikes in a row, in order; return how many they are."""
+    n = 0
+    for at in range(first, last):
+        columns[n] = np.int32(places[at] >> 16)
+        n += np.int64(places[at] & 0xFFFF) == channel
+    return n
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _meet(
+    table: I64, row: int, channel: int, left: I32, right: I32, seen: U8, places: U32, counts: I32
+) -> None:
+    """List the places of a row here where columns of both views lie a disparity apart."""
+    stride = table[FACTOR]
+    half, channels, columns = stride // 2, table[CHANNELS], table[TO_COLUMNS]
+    slot = columns * stride * channels
+    furthest, begin = table[TO_PLACES] + row * slot, 0
+    most = table[TO_PLANES] * stride - 1 - half
+    for x in left:
+        while begin < len(right) and right[begin] < x - most:
+            begin += 1
+        for at in range(begin, len(right)):
+            if right[at] > x:
+                break
+            shifted = np.int64(x) - right[at] + half
+            plane, part = shifted // stride, shifted % stride
+            entry = np.int64(x) // stride << 16 | part * channels + channel
+            place = (plane * columns + (entry >> 16)) * stride * channels + (entry & 0xFFFF)
+            if not seen[place]:
+                seen[place] = 1
+                count = table[TO_COUNTS] + plane * table[TO_ROWS] + row
+                places[furthest + plane * table[TO_ROWS] * slot + counts[count]] = np.uint32(entry)
+                counts[count] += 1
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def coincide_finely(table: I64, places: U32, counts: I32, tickets: I64) -> None:
+    """Spike where events of both views coincide at full resolution: ``fine_coincidences``.
+
+    Args:
+        table: as of a resize. There the two cameras are planes, the left one first, and lists are
+            in order; here planes are disparities. ``FACTOR`` is the stride.
+        places: all lists.
+        counts: all counts.
+        tickets: groups of rows here that are not taken yet.
+    """
+    stride, channels, rows = table[FACTOR], table[CHANNELS], table[TO_ROWS]
+    width = table[TO_COLUMNS] * stride * channels
+    slot = table[FROM_COLUMNS] * channels
+    seen = np.zeros(table[TO_PLANES] * width, np.uint8)
+    left = np.empty(
+        table[FROM_COLUMNS] + 1, np.int32
+    )  # one more, as what is not counted is written
+    right = np.empty_like(left)
+    while True:
+        group = take(tickets)
+        if group >= GROUPS:
+            return
+        for row in range(group * rows // GROUPS, (group + 1) * rows // GROUPS):
+            for plane in range(table[TO_PLANES]):
+                counts[table[TO_COUNTS] + plane * rows + row] = 0
+            for y in range(row * stride, (row + 1) * stride):
+                own, other = table[FROM_COUNTS] + y, table[FROM_COUNTS] + table[FROM_ROWS] + y
+                first = table[FROM_PLACES] + y * slot
+                second = first + table[FROM_ROWS] * slot
+                for channel in range(channels):
+                    n = _columns_of(channel, places, first, first + counts[own], left)
+                    m = _columns_of(channel, places, second, second + counts[other], right)
+                    _meet(table, row, channel, left[:n], right[:m], seen, places, counts)
+            for plane in range(table[TO_PLANES]):
+                begin = table[TO_PLACES] + (plane * rows + row) * width
+                line = places[begin : begin + counts[table[TO_COUNTS] + plane * rows + row]]
+                _set(seen, plane * width, stride * channels, line, 0, len(line), 0)
+        done(tickets)

@@ -53,7 +53,6 @@ from nas.relaxed.architecture import architectures, decide
 from nas.relaxed.fan import Fan
 from nas.relaxed.path import Computed
 from nas.space import SPACES
-from stereo.cost_volume import VOLUMES
 from stereo.disparity import upsample_scores
 from stereo.network import STRIDE
 from stereo.presets import spikedhs
@@ -126,14 +125,12 @@ class StepByStep(nn.Module):
         """Return what ``HybridStereo.scores`` returns."""
         network, (height, width) = self.network, left.shape[-2:]
         planes = -(-network.config.max_disparity // STRIDE) + 1
-        build_volume, _ = VOLUMES[network.config.network.volume]
         total = 0
         for neuron in self.neurons:
             neuron.state = None
         for now in torch.cat([left, right], dim=1).split(1):
             padded = F.pad(now, (0, -width % STRIDE, 0, -height % STRIDE))
-            volume = build_volume(*network.features(padded).chunk(2, dim=1), planes)
-            total = total + network.matching(volume)[0]
+            total = total + network.matching(network.compare(padded, planes))[0]
         for neuron in self.neurons:
             neuron.state = None
         readout = total / len(left)
