@@ -55,6 +55,21 @@ def analog_genotype(genotype: Genotype) -> Genotype:
     )
 
 
+def tie(network: nn.Module, to: nn.Module) -> None:
+    """Let a twin be made of the weights and statistics of a network: what it learns, both know.
+
+    Args:
+        network: built of the genotype ``analog_genotype`` returns; loses its own.
+        to: the spiking one; constants of its neurons have no counterpart.
+    """
+    for name, module in network.named_modules():
+        own = to.get_submodule(name)
+        for key in module._parameters:
+            module._parameters[key] = own._parameters[key]
+        for key in module._buffers:
+            module._buffers[key] = own._buffers[key]
+
+
 def twin_changes(config: StereoConfig, folder: Path) -> dict[str, str]:
     """Return the changes of a configuration that train its network's analog twin from scratch.
 

@@ -82,7 +82,8 @@ def fine_coincidences(
             if 0 <= shift < width:
                 both = F.pad(left[..., shift:] * right[..., : width - shift], (shift, 0))
                 pooled = F.max_pool2d(both.flatten(0, 1), stride)
-                volume[:, :, s * channels : (s + 1) * channels, d] = pooled.view(steps, batch, *pooled.shape[1:])
+                here = volume[:, :, s * channels : (s + 1) * channels, d]
+                here.copy_(pooled.view(here.shape))
     return volume
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from nas.rates import firing_rates, unhealthy
+from stereo.analog_twin import analog_genotype, tie
 from stereo.atomic import write_bytes, write_png
 from stereo.checkpoint import channels_last, load_state, save_network, save_state
 from stereo.devices import Device
@@ -52,12 +54,14 @@ def train(
     device.place(network)
     training = Training.start(network, setting)
     first, best = _restore(task, run, training, resume=resume, cut=device.writes)
+    twin = _twin(task, network, device) if first < setting.analog_steps else None
     metrics: Metrics = {}
     batches = task.batches(first, rank=device.rank, ranks=device.ranks)
     for step, batch in enumerate(batches, start=first):
         began = time.perf_counter()
         found = _temperatures(task, training, device, step)
-        metrics = _learn(task, training, device, batch)
+        learner = twin if twin is not None and step < setting.analog_steps else network
+        metrics = _learn(task, learner, training, device, batch)
         metrics["grad_norm"] = training.step(step)
         done = step + 1
         if device.writes:
@@ -71,9 +75,20 @@ def train(
     return best or metrics
 
 
-def _learn(task: Task, training: Training[Any], device: Device, batch: Batch) -> Metrics:
-    """Leave the gradients of a batch in the network; return what its loss is made of."""
-    setting, network = training.setting, training.network
+def _twin(task: Task, network: Any, device: Device) -> nn.Module:
+    """Return the network with rectifiers for neurons; the weights are the same ones."""
+    with torch.random.fork_rng(devices=[]):
+        twin = task.network(analog_genotype(network.genotype))
+    tie(twin, network)
+    device.place(twin)
+    return twin
+
+
+def _learn(
+    task: Task, network: nn.Module, training: Training[Any], device: Device, batch: Batch
+) -> Metrics:
+    """Leave the gradients of a batch in a network; return what its loss is made of."""
+    setting = training.setting
     training.optimizer.zero_grad(set_to_none=True)
     sums: Metrics = {}
     for piece in task.pieces(device.move(batch), setting.accumulate):
@@ -92,7 +107,7 @@ def _learn(task: Task, training: Training[Any], device: Device, batch: Batch) ->
         }
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value / setting.accumulate
-    device.average_gradients(network.parameters())
+    device.average_gradients(training.network.parameters())
     sums = device.average_metrics(sums)
     if not math.isfinite(sums["loss"]):  # of all processes, so that they stop together
         raise StereoError(

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from reference.class_folders import write_class_folders
 
 from nas.dgs import DGS
 from nas.fold import fold_norms
+from nas.neurons.modules import Neuron
 from stereo.checkpoint import load_network, load_run, save_network
 from stereo.config import load_genotype
 from stereo.devices import Device
@@ -130,6 +132,32 @@ def test_another_configuration_or_an_unwanted_resume_is_refused(short, clips, tm
         train(task(config, clips), tmp_path)
 
 
+def test_spiking_goes_on_from_the_weights_of_rectifiers(short, clips, tmp_path, monkeypatch):
+    config = PRESETS["tiny"]().override(
+        {"network.genotype": short["spikedhs"], "train.analog_steps": "3", "train.seed": "2"}
+    )
+    loss, seen = StereoTask.loss, []
+
+    def judged(self, network, batch):
+        firing = [m for m in network.modules() if isinstance(m, Neuron) and m.emits_spikes]
+        seen.append((len(firing), network.matching.score.weight.detach().clone()))
+        return loss(self, network, batch)
+
+    monkeypatch.setattr(StereoTask, "loss", judged)
+    train(task(config, clips), tmp_path / "run")
+    spiking = [count for count, _ in seen]
+    assert spiking[:3] == [0, 0, 0]
+    assert spiking[3] > 0
+    values = [value for _, value in seen]
+    assert not any(torch.equal(a, b) for a, b in pairwise(values)), "every step learns"
+    rates = [row["firing_rate"] for row in lines(tmp_path / "run")]
+    assert rates[:3] == [0, 0, 0]
+    assert rates[3] > 0
+    assert any(isinstance(m, Neuron) for m in load_network(tmp_path / "run").modules())
+    with pytest.raises(StereoError, match="analog_steps"):
+        config.override({"train.analog_steps": "5"})
+
+
 def test_learning_lowers_the_loss(short, clips, tmp_path):
     """Generated data, one clip: the loop must at least learn that by heart."""
     config = PRESETS["tiny"]().override(
@@ -164,12 +192,14 @@ def weights(run):
 SEARCHED = {"train__dgs": "true", "dgs__first": "1", "dgs__every": "2", "dgs__batches": "1"}
 
 
+@pytest.mark.parametrize("analog", ["0", "3"])
 def test_an_interrupted_classifier_goes_on_bit_for_bit_with_searched_temperatures(
-    folders, short, tmp_path
+    folders, short, tmp_path, analog
 ):
     changes = SEARCHED | {
-        "dgs__judge": "gradient", "dgs__rate": "0.2", "network__auxiliary": "1",
-        "train__evaluate_every": "2", "train__held_out": "4",
+        "train__analog_steps": analog, "dgs__judge": "gradient", "dgs__rate": "0.2",
+        "network__auxiliary": "1", "train__evaluate_every": "2",
+        "train__held_out": "4",
     }  # fmt: skip
     whole, broken = tmp_path / "whole", tmp_path / "broken"
 
