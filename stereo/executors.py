@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nas.neurons.memory import remember, set_aside
+from stereo.compiling import ListKernels
 from stereo.device_network import DeviceNetwork
 from stereo.errors import StereoError
 from stereo.event_network import EventNetwork
@@ -20,6 +21,9 @@ EXECUTORS = ("auto", "event", "dense", "compiled")
 
 LONG_S = 1.0
 """What takes longer is not run again to be timed."""
+
+LOADED_S = 2.0
+"""How long the first frame waits for kernels; the disk has them sooner, a compiler has not."""
 
 SHORT_S = 0.1
 """Where every way takes longer, one thread is not tried."""
@@ -39,6 +43,7 @@ class Executor:
         network: in eval mode.
         asked: one of ``EXECUTORS``. "auto" times lists and dense convolutions on the first frames,
             and again on frames with more than twice their spikes; off the CPU it is "compiled".
+            Frames that come while kernels for lists are still compiled are computed densely.
         remembers: whether neurons go on from one frame to the next, until frames of another size
             or a larger disparity come, or another way is taken.
         threads: to run on; unless given torch's number, or what "auto" finds: one or all.
@@ -69,6 +74,7 @@ class Executor:
         self.dense_nodes = 0
         self._events: EventNetwork | None = None
         self._placed: DeviceNetwork | None = None
+        self._kernels: ListKernels | None = None
         self._size: tuple[int, ...] = ()
         self._spikes = -1.0
 
@@ -81,7 +87,8 @@ class Executor:
         with on_threads(self.threads):
             if self._size != size:
                 self._begin(size)
-            if self.asked in ("auto", "event") and self._placed is None:
+            lists = self._placed is None and self.asked in ("auto", "event")
+            if lists and (self.asked == "event" or self._compiled(left, right, limit)):
                 self._choose(left, right, limit)
         with on_threads(self.threads):
             return self._run(self.used, left, right, limit)
@@ -124,6 +131,21 @@ class Executor:
                 self.network, self.device, compiled=self.used == "compiled", half=off_cpu,
                 remembers=self.remembers,
             )  # fmt: skip
+
+    def _compiled(self, left: Frames, right: Frames, limit: int) -> bool:
+        """Whether there are kernels for lists; until then frames are computed densely."""
+        if left.device.type != "cpu":  # lists will be refused
+            return True
+        if self._kernels is None:
+            with set_aside(self.network):  # while the compiler is busy it compiles nothing else
+                self._run("dense", left, right, limit)
+            self._kernels = ListKernels(self.network)
+            self._kernels.start()
+            self._kernels.join(LOADED_S)
+        if self._kernels.is_alive():
+            self.used, self.reason = "dense", "kernels for lists of spikes are still compiled"
+            return False
+        return True
 
     def _choose(self, left: Frames, right: Frames, limit: int) -> None:
         """Lay out and time what these frames need, unless that is done."""

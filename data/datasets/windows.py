@@ -72,7 +72,7 @@ class StereoWindows(torch.utils.data.Dataset[StereoSample]):
     augmentations: Sequence[Augmentation] = ()
     seed: int = 0
     validity: Validity | None = None
-    most_open: int = 16
+    most_open: int = 48
     skipped: Mapping[str, int] = field(init=False, repr=False)
     _opened: Opened = field(init=False, repr=False)
     _cut: Cut = field(init=False, repr=False)

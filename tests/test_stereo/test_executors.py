@@ -1,18 +1,22 @@
 """Who runs a network, and how that is chosen."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
+from numba.core.dispatcher import Dispatcher
 from reference.networks import exact_network
 from reference.recordings import FakeRecording
 from typer.testing import CliRunner
 
 from stereo import executors
 from stereo.cli import app
+from stereo.compiling import ListKernels
 from stereo.devices import find_device
 from stereo.errors import StereoError
+from stereo.event_network import EventNetwork
 from stereo.executors import Executor
 from stereo.infer import infer
 from stereo.network import HybridStereo
@@ -68,6 +72,7 @@ def test_threads_are_chosen_too(best, unit, found, network, monkeypatch):
     now, used = [2], []
     monkeypatch.setattr(executors, "_seconds", lambda _run: (abs(now[0] - best) + 1.0) * unit)
     executor = Executor(network, "auto")
+    monkeypatch.setattr(executor, "_compiled", lambda *_: True)
     monkeypatch.setattr(executor, "_run", lambda *_: used.append(now[0]) or torch.zeros(1, 24, 36))
     executor(*frames(network))
     assert used == [found]
@@ -85,6 +90,38 @@ def test_the_choice_is_made_again_on_much_denser_frames_alone(network, monkeypat
     assert len(chosen) == 3
     assert chosen == sorted(chosen)
     assert chosen[0] == 0.0
+
+
+@torch.no_grad()
+def test_frames_are_computed_densely_while_kernels_are_compiled(network, monkeypatch):
+    busy = iter([True, True, False, False])
+    monkeypatch.setattr(executors, "LOADED_S", 0.0)
+    monkeypatch.setattr(ListKernels, "is_alive", lambda _: next(busy))
+    monkeypatch.setattr(executors, "_seconds", lambda _run: next(times))
+    times = iter([1.5, 2.0])
+    executor = Executor(network, "auto", threads=1)
+    used = []
+    for density in (0.1, 0.2, 0.2, 0.2):
+        left, right = frames(network, density)
+        found = executor(left, right)
+        assert float(((found - network(left, right)).abs() > 0.01).float().mean()) < 0.02
+        used.append((executor.about["used"], "compiled" in executor.about["reason"]))
+    assert used == [("dense", True), ("dense", True), ("event", False), ("event", False)]
+
+
+def test_the_kernels_that_are_compiled_are_those_that_frames_need(network):
+    def compiled():
+        modules = [m for n, m in sys.modules.items() if n.startswith(("nas.sparse", "stereo."))]
+        kernels = {k for m in modules for k in vars(m).values() if isinstance(k, Dispatcher)}
+        return {(k.py_func.__module__, k.py_func.__name__): len(k.signatures) for k in kernels}
+
+    ListKernels(network).run()
+    before = compiled()
+    assert before["nas.sparse.node_kernels", "run_node"] == 1
+    events = EventNetwork(network, 30, 45)
+    events.calibrate(*frames(network, size=(30, 45)))
+    events(*frames(network, size=(30, 45)))
+    assert compiled() == before
 
 
 @torch.no_grad()
