@@ -7,8 +7,9 @@ one: no spikes, hence a multiply-accumulate at every synapse, but one time step 
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -19,6 +20,15 @@ from stereo.network import HybridStereo
 
 RECTIFIER = "relu"
 """Name of the twin's neuron in ``nas.neurons.NEURONS``."""
+
+
+@runtime_checkable
+class Builds(Protocol):
+    """What builds networks, such as a task."""
+
+    def network(self, genotype: Genotype | None = None) -> nn.Module:
+        """Return a fresh network."""
+        ...
 
 
 def analog_twin(network: HybridStereo) -> HybridStereo:
@@ -55,19 +65,25 @@ def analog_genotype(genotype: Genotype) -> Genotype:
     )
 
 
-def tie(network: nn.Module, to: nn.Module) -> None:
-    """Let a twin be made of the weights and statistics of a network: what it learns, both know.
+def rectified(network: Any, task: Builds) -> nn.Module:
+    """Return a network's twin that has its weights and statistics: what one learns, both know.
+
+    Other than a copy by ``analog_twin`` it takes the network's input as it is, and its mean over
+    time where time ends.
 
     Args:
-        network: built of the genotype ``analog_genotype`` returns; loses its own.
-        to: the spiking one; constants of its neurons have no counterpart.
+        network: with a genotype; constants of its neurons have no counterpart in the twin.
+        task: builds the twin.
     """
-    for name, module in network.named_modules():
-        own = to.get_submodule(name)
+    with torch.random.fork_rng(devices=[]):
+        twin = task.network(analog_genotype(network.genotype))
+    for name, module in twin.named_modules():
+        own = network.get_submodule(name)
         for key in module._parameters:
             module._parameters[key] = own._parameters[key]
         for key in module._buffers:
             module._buffers[key] = own._buffers[key]
+    return twin
 
 
 def twin_changes(config: StereoConfig, folder: Path) -> dict[str, str]:

@@ -98,8 +98,8 @@ class Optimization:
             train their weights with it too.
         spike_weight: likewise of the share of all places where a spike could be that have one, the
             cost volume's too; all spikes cost the same, those of large and of small layers.
-        analog_steps: so many first steps train the analog twin, which has the same weights and
-            rectifiers for neurons; spiking neurons go on from there (Rathi et al., ICLR 2020).
+        analog_share: of the steps, the first ones, which train the analog twin: the same weights,
+            rectifiers for neurons. Spiking neurons go on from there (Rathi et al., ICLR 2020).
         ema: decay of the averaged weights that are evaluated and shipped; 0 for no averaging.
         dgs: whether surrogate temperatures are searched on the way, as section ``dgs`` says.
         checkpoint_every: steps between two saved states.
@@ -120,7 +120,7 @@ class Optimization:
     accumulate: int = 1
     rate_weight: float = 0.2
     spike_weight: float = 0.0
-    analog_steps: int = 0
+    analog_share: float = 0.0
     ema: float = 0.998
     dgs: bool = False
     checkpoint_every: int = 100
@@ -135,9 +135,9 @@ class Optimization:
                 "A training needs steps, batch, accumulate and checkpoint_every of at least 1, got "
                 f"{self.steps}, {self.batch}, {self.accumulate} and {self.checkpoint_every}."
             )
-        if not 0 <= self.analog_steps <= self.steps:
+        if not 0 <= self.analog_share <= 1:
             raise StereoError(
-                f"train.analog_steps are the first of {self.steps} steps, got {self.analog_steps}."
+                f"train.analog_share is a part of the steps, from 0 to 1, got {self.analog_share}."
             )
         if self.batch % self.accumulate:
             raise StereoError(

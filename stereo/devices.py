@@ -96,10 +96,11 @@ class Device:
         """Whether this is the process that writes files."""
         return self.rank == 0
 
-    def place(self, network: nn.Module) -> None:
+    def place(self, network: nn.Module) -> nn.Module:
         """Move a network to the device, and its batch norms to the statistics of all processes."""
         network.to(self.fabric.device)
         synchronize_norms(network)
+        return network
 
     def move(self, batch: Any) -> Any:
         """Return a batch, a tensor or something with ``to``, or a tuple of such, on the device."""

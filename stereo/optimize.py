@@ -1,7 +1,7 @@
 """What every training moves its weights with: optimizer, schedule, and their running average."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -41,20 +41,31 @@ class Training(Generic[Network]):
         average: of its weights and statistics; ``average.module`` is what is evaluated and saved.
         optimizer: of its parameters.
         setting: how.
+        twin: learns in the network's place in the first steps: made of the same weights, with
+            rectifiers for neurons; None where there are no such steps.
     """
 
     network: Network
     average: AveragedModel
     optimizer: Optimizer
     setting: Optimization
+    twin: nn.Module | None = None
 
     @classmethod
-    def start(cls, network: Network, setting: Optimization) -> "Training[Network]":
-        """Begin with a network as it is."""
+    def start(
+        cls, network: Network, setting: Optimization, twin: Callable[[], nn.Module] | None = None
+    ) -> "Training[Network]":
+        """Begin with a network as it is; ``twin`` makes its twin if it has to learn first."""
         average = AveragedModel(
             network, multi_avg_fn=partial(_average, setting.ema), use_buffers=True
         )
-        return cls(network, average, make_optimizer(setting, network), setting)
+        first = twin() if twin is not None and setting.analog_share else None
+        return cls(network, average, make_optimizer(setting, network), setting, first)
+
+    def learner(self, step: int) -> nn.Module:
+        """Return what learns in a step."""
+        analog = round(self.setting.analog_share * self.setting.steps)
+        return self.network if self.twin is None or step >= analog else self.twin
 
     @property
     def averaged(self) -> Network:

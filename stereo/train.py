@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from nas.rates import firing_rates, unhealthy
-from stereo.analog_twin import analog_genotype, tie
+from stereo.analog_twin import rectified
 from stereo.atomic import write_bytes, write_png
 from stereo.checkpoint import channels_last, load_state, save_network, save_state
 from stereo.devices import Device
@@ -52,16 +52,14 @@ def train(
     torch.manual_seed(setting.seed)
     network = channels_last(task.network())
     device.place(network)
-    training = Training.start(network, setting)
+    training = Training.start(network, setting, lambda: device.place(rectified(network, task)))
     first, best = _restore(task, run, training, resume=resume, cut=device.writes)
-    twin = _twin(task, network, device) if first < setting.analog_steps else None
     metrics: Metrics = {}
     batches = task.batches(first, rank=device.rank, ranks=device.ranks)
     for step, batch in enumerate(batches, start=first):
         began = time.perf_counter()
         found = _temperatures(task, training, device, step)
-        learner = twin if twin is not None and step < setting.analog_steps else network
-        metrics = _learn(task, learner, training, device, batch)
+        metrics = _learn(task, training.learner(step), training, device, batch)
         metrics["grad_norm"] = training.step(step)
         done = step + 1
         if device.writes:
@@ -73,15 +71,6 @@ def train(
             report(done, metrics | evaluated)
     device.barrier()
     return best or metrics
-
-
-def _twin(task: Task, network: Any, device: Device) -> nn.Module:
-    """Return the network with rectifiers for neurons; the weights are the same ones."""
-    with torch.random.fork_rng(devices=[]):
-        twin = task.network(analog_genotype(network.genotype))
-    tie(twin, network)
-    device.place(twin)
-    return twin
 
 
 def _learn(

@@ -10,6 +10,7 @@ from itertools import islice
 import torch
 
 from nas.genotype import Genotype
+from stereo.analog_twin import rectified
 from stereo.checkpoint import channels_last
 from stereo.devices import Device
 from stereo.errors import StereoError
@@ -44,11 +45,13 @@ def trial_error(
         torch.manual_seed(setting.seed)
         network = channels_last(task.network(genotype))
         device.place(network)
-        training = Training.start(network.train(), optimization)
+        training = Training.start(
+            network.train(), optimization, lambda: device.place(rectified(network, task))
+        )
         for step, (batch, _) in enumerate(islice(task.halves(), setting.steps)):
             training.optimizer.zero_grad(set_to_none=True)
             with device.autocast():
-                loss, _ = task.loss(network, device.move(batch))
+                loss, _ = task.loss(training.learner(step), device.move(batch))
             if not bool(torch.isfinite(loss)):
                 return float("inf")
             loss.backward()  # type: ignore[no-untyped-call]

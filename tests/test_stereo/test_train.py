@@ -23,6 +23,8 @@ from stereo.errors import StereoError
 from stereo.image_presets import IMAGE_PRESETS
 from stereo.network import HybridStereo
 from stereo.presets import PRESETS
+from stereo.search.setting import TrialSetting
+from stereo.search.trial import trial_error
 from stereo.tasks.images import ImageTask
 from stereo.tasks.stereo import StereoTask
 from stereo.tasks.task import Source
@@ -134,7 +136,7 @@ def test_another_configuration_or_an_unwanted_resume_is_refused(short, clips, tm
 
 def test_spiking_goes_on_from_the_weights_of_rectifiers(short, clips, tmp_path, monkeypatch):
     config = PRESETS["tiny"]().override(
-        {"network.genotype": short["spikedhs"], "train.analog_steps": "3", "train.seed": "2"}
+        {"network.genotype": short["spikedhs"], "train.analog_share": "0.75", "train.seed": "2"}
     )
     loss, seen = StereoTask.loss, []
 
@@ -154,8 +156,26 @@ def test_spiking_goes_on_from_the_weights_of_rectifiers(short, clips, tmp_path, 
     assert rates[:3] == [0, 0, 0]
     assert rates[3] > 0
     assert any(isinstance(m, Neuron) for m in load_network(tmp_path / "run").modules())
-    with pytest.raises(StereoError, match="analog_steps"):
-        config.override({"train.analog_steps": "5"})
+    with pytest.raises(StereoError, match="analog_share"):
+        config.override({"train.analog_share": "1.5"})
+
+
+def test_a_trial_of_a_search_begins_with_rectifiers_too(short, clips, monkeypatch):
+    config = PRESETS["tiny"]().override({"train.analog_share": "0.5", "train.steps": "1000"})
+    loss, spiking = StereoTask.loss, []
+
+    def judged(self, network, batch):
+        modules = network.modules()
+        spiking.append(any(isinstance(m, Neuron) and m.emits_spikes for m in modules))
+        return loss(self, network, batch)
+
+    monkeypatch.setattr(StereoTask, "loss", judged)
+    setting = TrialSetting(steps=4, batches=1)
+    error = trial_error(
+        task(config, clips), load_genotype(short["spikedhs"]), setting, Device("cpu")
+    )
+    assert 0 < error < float("inf")
+    assert spiking == [False, False, True, True, True], "two steps each, then the held-out loss"
 
 
 def test_learning_lowers_the_loss(short, clips, tmp_path):
@@ -192,12 +212,12 @@ def weights(run):
 SEARCHED = {"train__dgs": "true", "dgs__first": "1", "dgs__every": "2", "dgs__batches": "1"}
 
 
-@pytest.mark.parametrize("analog", ["0", "3"])
+@pytest.mark.parametrize("analog", ["0", "0.75"])
 def test_an_interrupted_classifier_goes_on_bit_for_bit_with_searched_temperatures(
     folders, short, tmp_path, analog
 ):
     changes = SEARCHED | {
-        "train__analog_steps": analog, "dgs__judge": "gradient", "dgs__rate": "0.2",
+        "train__analog_share": analog, "dgs__judge": "gradient", "dgs__rate": "0.2",
         "network__auxiliary": "1", "train__evaluate_every": "2",
         "train__held_out": "4",
     }  # fmt: skip
