@@ -20,10 +20,10 @@ from stereo.network import HybridStereo
 EXECUTORS = ("auto", "event", "dense", "compiled")
 
 LONG_S = 1.0
-"""What takes longer is not run again to be timed."""
+"""What takes longer, or twice as long as another way, is not run again to be timed."""
 
 LOADED_S = 2.0
-"""How long the first frame waits for kernels; the disk has them sooner, a compiler has not."""
+"""How long the second frame waits for kernels; the disk has them sooner, a compiler has not."""
 
 SHORT_S = 0.1
 """Where every way takes longer, one thread is not tried."""
@@ -41,9 +41,10 @@ class Executor:
 
     Args:
         network: in eval mode.
-        asked: one of ``EXECUTORS``. "auto" times lists and dense convolutions on the first frames,
-            and again on frames with more than twice their spikes; off the CPU it is "compiled".
-            Frames that come while kernels for lists are still compiled are computed densely.
+        asked: one of ``EXECUTORS``. "auto" is dense for the first frame, while kernels for lists
+            are loaded or, in the first process ever, compiled. When they are there it times lists
+            and dense convolutions, and again on frames with more than twice the spikes. Off the
+            CPU it is "compiled".
         remembers: whether neurons go on from one frame to the next, until frames of another size
             or a larger disparity come, or another way is taken.
         threads: to run on; unless given torch's number, or what "auto" finds: one or all.
@@ -75,6 +76,7 @@ class Executor:
         self._events: EventNetwork | None = None
         self._placed: DeviceNetwork | None = None
         self._kernels: ListKernels | None = None
+        self._patience = LOADED_S
         self._size: tuple[int, ...] = ()
         self._spikes = -1.0
 
@@ -87,11 +89,14 @@ class Executor:
         with on_threads(self.threads):
             if self._size != size:
                 self._begin(size)
-            lists = self._placed is None and self.asked in ("auto", "event")
-            if lists and (self.asked == "event" or self._compiled(left, right, limit)):
+            auto = self._placed is None and self.asked == "auto"
+            if self.asked == "event" or (auto and self._loaded(left)):
                 self._choose(left, right, limit)
         with on_threads(self.threads):
-            return self._run(self.used, left, right, limit)
+            found = self._run(self.used, left, right, limit)
+        if auto:
+            self._load(left)
+        return found
 
     def _run(self, way: str, left: Frames, right: Frames, limit: int) -> Float[Tensor, "1 H W"]:
         if way == "event" and self._events is not None:
@@ -132,20 +137,27 @@ class Executor:
                 remembers=self.remembers,
             )  # fmt: skip
 
-    def _compiled(self, left: Frames, right: Frames, limit: int) -> bool:
-        """Whether there are kernels for lists; until then frames are computed densely."""
+    def _loaded(self, left: Frames) -> bool:
+        """Whether kernels for lists are there; until then frames are computed densely."""
         if left.device.type != "cpu":  # lists will be refused
             return True
         if self._kernels is None:
-            with set_aside(self.network):  # while the compiler is busy it compiles nothing else
-                self._run("dense", left, right, limit)
+            self.reason = "the first frame"
+            return False
+        self._kernels.join(self._patience)
+        self._patience = 0.0
+        if self._kernels.is_alive():
+            self.reason = "kernels for lists of spikes are still compiled"
+        return not self._kernels.is_alive()
+
+    def _load(self, left: Frames) -> None:
+        """Begin to load kernels for lists, unless that is done.
+
+        Not before a frame has been dense: a compiler that is busy would let its kernels wait.
+        """
+        if self._kernels is None and left.device.type == "cpu":
             self._kernels = ListKernels(self.network)
             self._kernels.start()
-            self._kernels.join(LOADED_S)
-        if self._kernels.is_alive():
-            self.used, self.reason = "dense", "kernels for lists of spikes are still compiled"
-            return False
-        return True
 
     def _choose(self, left: Frames, right: Frames, limit: int) -> None:
         """Lay out and time what these frames need, unless that is done."""
@@ -183,7 +195,9 @@ class Executor:
                 break
             with on_threads(threads):
                 for way in ("event", "dense"):
-                    times[way, threads] = _best(partial(self._run, way, left, right, limit))
+                    enough = min([LONG_S, *(2 * seconds for seconds in times.values())])
+                    run = partial(self._run, way, left, right, limit)
+                    times[way, threads] = _best(run, enough)
         self.used, self.threads = min(times, key=lambda way: times[way])
         self.seconds = {f"{way}, threads {n}": seconds for (way, n), seconds in times.items()}
         self.reason = "the fastest on this recording"
@@ -205,10 +219,10 @@ def on_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _best(run: Any) -> float:
-    """Return the seconds of the faster of two runs, or of one that was long."""
+def _best(run: Any, enough: float) -> float:
+    """Return the seconds of the faster of two runs, or of one that was longer than enough."""
     first = _seconds(run)
-    return first if first > LONG_S else min(first, _seconds(run))
+    return first if first > enough else min(first, _seconds(run))
 
 
 def _seconds(run: Any) -> float:
