@@ -96,21 +96,23 @@ EXPERIMENTS = {
         published=("spikedhs_cifar", ("network.channels",)), trials=21,
     ),
     "stereo": Experiment(
-        task="stereo", search="stereo_cpu", budget=1.0, part="test", metric=("mae_px", False),
+        task="stereo", search="stereo_cpu", budget=3.0, part="test", metric=("mae_px", False),
         config={
-            "train.crop_height": "64", "train.crop_width": "96", "network.max_disparity": "31",
+            "encoding.bins": "1", "network.feature_channels": "4", "network.matching_channels": "4",
+            "network.stem_channels": "6", "network.volume_channels": "6", "train.batch": "2",
+            "train.crop_height": "96", "train.crop_width": "144", "train.rate_weight": "0",
         },
         training={
-            "train.steps": "600", "train.warmup": "40", "train.checkpoint_every": "100",
-            "train.batch": "4", "train.learning_rate": "0.004", "train.ema": "0.99",
+            "train.steps": "900", "train.warmup": "50", "train.checkpoint_every": "50",
+            "train.analog_share": "0.6", "train.spike_weight": "4", "train.ema": "0.99",
         },
         searching={
             "relaxed.neurons": json.dumps(SPIKING), "relaxed.finalists": "16",
-            "search.steps": "900", "search.warmup": "500", "search.measure_every": "200",
+            "search.steps": "520", "search.warmup": "260", "search.measure_every": "100",
             "trials.steps": "150", "trials.batches": "24", "trials.population": "6",
         },
         published=("spikedhs", ("network.feature_channels", "network.matching_channels")),
-        samples=96, priced=4, trials=13,
+        samples=96, priced=4,
     ),
 }  # fmt: skip
 

@@ -187,7 +187,7 @@ def test_a_stream_goes_on_from_window_to_window(tmp_path):
     for stream in (False, True):
         out = tmp_path / str(stream)
         inference = infer(
-            FakeRecording(), real, out, options(stream=stream),
+            FakeRecording(), real, out, options(stream=stream, executor="event"),
             progress=lambda _done, _all, note: notes.append(note),
         )  # fmt: skip
         told[stream] = inference.document
