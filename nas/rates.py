@@ -13,7 +13,13 @@ DEAD, SATURATED = 1e-4, 0.95
 
 
 class Paid(nn.Identity):
-    """Passes on spikes that no neuron emits but that cost as much, such as a cost volume's."""
+    """Passes on spikes that no neuron emits but that cost as much, such as a cost volume's.
+
+    Attributes:
+        stands_for_spikes: whether what is no spikes becomes spikes when training goes on.
+    """
+
+    stands_for_spikes = False
 
 
 class Rates(dict[str, Tensor]):
@@ -51,19 +57,22 @@ def firing_rates(network: nn.Module) -> Iterator[Rates]:
     """Collect the mean output of every neuron run inside the block, by module name.
 
     The values keep their gradient, so that a loss can pay for spikes. A layer that runs twice
-    keeps its last rate. Of a stage that may be analog the spiking neuron counts where it runs. All
-    hooks are gone afterwards.
+    keeps its last rate. Of a stage that may be analog the spiking neuron counts where it runs.
+    Values that stand for spikes have no rate, but are spikes to be paid for, each up to one: a
+    network whose rectifiers are rarely above zero will rarely fire. All hooks are gone afterwards.
     """
     rates = Rates()
     handles = []
 
     def hook(name: str) -> Any:
         def record(module: nn.Module, _inputs: object, output: Tensor) -> None:
-            if isinstance(module, Paid):
-                if not torch.equal(output, output * output):
-                    return  # analog values
-            else:
+            fires = getattr(module, "emits_spikes", False)
+            if fires and not isinstance(module, Paid):
                 rates[name] = output.mean()
+            elif module.stands_for_spikes:
+                output = output.clamp(max=1)
+            elif not torch.equal(output, output * output):
+                return  # analog values
             rates.spikes[name] = output.sum(dtype=torch.float32)
             rates.places[name] = output.numel()
 
@@ -71,9 +80,8 @@ def firing_rates(network: nn.Module) -> Iterator[Rates]:
 
     for name, module in network.named_modules():
         fires = getattr(module, "emits_spikes", False)
-        if isinstance(module, Paid) or (
-            fires and not isinstance(module, nn.Identity | HybridNeuron)
-        ):
+        paid = isinstance(module, Paid) or getattr(module, "stands_for_spikes", False)
+        if paid or (fires and not isinstance(module, nn.Identity | HybridNeuron)):
             handles.append(module.register_forward_hook(hook(name)))
     try:
         yield rates

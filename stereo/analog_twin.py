@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from energy import EnergyReport
 from nas.genotype import Dynamics, Genotype, Node, Part
+from nas.neurons.modules import Analog
+from nas.rates import Paid
 from stereo.config import StereoConfig, load_genotype
 from stereo.network import HybridStereo
 
@@ -77,8 +79,13 @@ def rectified(network: Any, task: Builds) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         twin = task.network(analog_genotype(network.genotype))
+    analog = any(isinstance(module, Analog) for module in network.modules())
     for name, module in twin.named_modules():
         own = network.get_submodule(name)
+        if isinstance(module, Analog):
+            module.stands_for_spikes = not isinstance(own, Analog)
+        elif isinstance(module, Paid):  # the volume of a hybrid may hold analog values for good
+            module.stands_for_spikes = not analog
         for key in module._parameters:
             module._parameters[key] = own._parameters[key]
         for key in module._buffers:

@@ -282,9 +282,14 @@ class Integrator(Neuron):
 
 
 class Analog(nn.Module):
-    """The analog counterpart of a neuron: a rectifier without memory or spikes."""
+    """The analog counterpart of a neuron: a rectifier without memory or spikes.
+
+    Attributes:
+        stands_for_spikes: whether it learns in the place of a neuron, and is charged as one.
+    """
 
     emits_spikes = False
+    stands_for_spikes = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``max(x, 0)``, any shape."""

@@ -10,7 +10,15 @@ from energy import profile
 from nas.fold import fold_norms
 from nas.genotype import Dynamics
 from nas.neurons.modules import Analog
-from stereo.analog_twin import analog_genotype, analog_twin, beside_twin, one_step, twin_changes
+from nas.rates import firing_rates
+from stereo.analog_twin import (
+    analog_genotype,
+    analog_twin,
+    beside_twin,
+    one_step,
+    rectified,
+    twin_changes,
+)
 from stereo.config import load_genotype
 from stereo.network import HybridStereo
 from stereo.presets import PRESETS
@@ -42,6 +50,41 @@ def layers(network):
 
 def neurons(network):
     return {n: m for n, m in network.named_modules() if n.endswith("neuron")}
+
+
+class Builder:
+    """Builds networks as a task does."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def network(self, genotype=None):
+        return HybridStereo(self.config, genotype)
+
+
+@pytest.mark.parametrize("neuron", ["lif", "plif", "relu"])
+def test_a_twin_that_learns_for_its_network(neuron):
+    network = tiny(neuron).train()
+    state = torch.get_rng_state()
+    twin = rectified(network, Builder(network.config))
+    assert torch.equal(state, torch.get_rng_state()), "what is drawn later does not depend on it"
+    left, right = events(network), events(network, seed=1)
+    with firing_rates(network) as own:
+        network.scores(left, right)
+    with firing_rates(twin) as rates:
+        scores = twin.scores(left, right)
+    assert not rates, "nothing fires"
+    hybrid = neuron == "relu"
+    assert rates.spikes.keys() == own.spikes.keys() - ({"volume"} if hybrid else set())
+    counts = {name: found.item() for name, found in rates.spikes.items()}
+    assert all(0 <= counts[name] <= rates.places[name] for name in counts)
+    assert sum(counts.values()) > 0
+    (scores.square().mean() + rates.cost(0.0, 1.0)).backward()
+    learned = {id(p) for p in twin.parameters()}
+    assert learned <= {id(p) for p in network.parameters()}
+    assert all((p.grad is not None) == (id(p) in learned) for p in network.parameters())
+    statistics = {n: b for n, b in twin.named_buffers() if n.endswith("running_mean")}
+    assert all(network.get_buffer(name) is found for name, found in statistics.items())
 
 
 @pytest.mark.parametrize("prepare", [lambda network: network, fold_norms])
