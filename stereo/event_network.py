@@ -21,11 +21,10 @@ from nas.sparse.dense import Linear, Signal
 from nas.sparse.layout import Layout, NotSpikingError
 from nas.sparse.nodes import NodeWork, Work, at_rest
 from nas.sparse.readout import SpikeSums, SummedReadout
-from stereo.cost_volume import VOLUMES
 from stereo.disparity import WINDOW
 from stereo.disparity_kernels import estimate
 from stereo.errors import StereoError
-from stereo.event_volume import coincidences, concatenated, fine_coincidences
+from stereo.event_volume import coincidences, concatenated
 from stereo.network import STRIDE, HybridStereo
 
 TRIED = (False, True, False)
@@ -90,23 +89,19 @@ class EventNetwork:
         fine = layout.enter(path, "stem", both)
         for fire in features.stem:
             fine = layout.fire(cast("Fire", fire), fine)
-        found = layout.fire(features.project, ends(fine), ends(layout.path(path, fine)))
-        if features.pools:
-            events = ends(layout.pool(both, 1, STRIDE))
-            found = Signal((*found.parts, *events.parts), once=found.once)
+        learned = layout.fire(features.project, ends(fine), ends(layout.path(path, fine)))
+        events = ends(layout.pool(both, 1, STRIDE))
+        found = Signal((*learned.parts, *events.parts), once=learned.once)
         path = cast("CellPath", matching.cells)
-        if VOLUMES[network.config.network.volume].ratio == 1:
+        ends = partial(layout.enter, path, "end")
+        if network.config.network.volume == "coincidence":
             volume = coincidences(layout, found, self.planes)
-            if not features.pools:
-                beside = ends(fine_coincidences(layout, both, self.planes, STRIDE))
-                volume = Signal((*volume.parts, *beside.parts), once=volume.once)
             fine = layout.fire(matching.stem, layout.enter(path, "stem", volume))
         else:
             # The mean of volumes over time is the volume of the means: here it may be taken first.
             fine = concatenated(
                 layout, matching.stem, layout.enter(path, "stem", found), self.planes
             )
-        ends = partial(layout.enter, path, "end")
         fused = layout.fire(matching.fuse, ends(fine), ends(layout.path(path, fine)))
         score = Linear(matching.score.weight, matching.score.bias)
         self._sums = None if fused.once or not fused.spikes else SpikeSums(fused)

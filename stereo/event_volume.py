@@ -44,28 +44,6 @@ class CoincidenceWork:
             share(some, volume.lines * volume.slot)
 
 
-@dataclass(frozen=True, eq=False)
-class FineCoincidenceWork:
-    """Coincidences of events at full resolution, at one time step.
-
-    Attributes:
-        table: as ``nas.sparse.list_kernels.coincide_finely`` wants it.
-        values: entries that there is room for.
-    """
-
-    table: I64
-    values: int
-
-    def run(self, arrays: Arrays) -> None:
-        """Write the lists of the present step."""
-        share(
-            lambda tickets: lists.coincide_finely(
-                self.table, arrays.places, arrays.counts, tickets
-            ),
-            self.values,
-        )
-
-
 class DenseVolume:
     """The cost volume of features that are not all spikes.
 
@@ -127,20 +105,6 @@ def coincidences(layout: Layout, features: Signal, planes: int) -> Signal:
     dense = layout.store.currents(size, features.channels)
     layout.add(DenseVolume(features, dense), once=features.once)
     return Signal((dense,), once=features.once)
-
-
-def fine_coincidences(layout: Layout, events: Signal, planes: int, stride: int) -> Signal:
-    """Lay out the coincidences of events, whose rows and columns are multiples of ``stride``."""
-    (part,) = events.parts
-    assert isinstance(part, SpikeMap)
-    _, rows, columns = part.size
-    listed = layout.store.spikes(
-        (planes, rows // stride, columns // stride), stride * part.channels
-    )
-    table = resize_table(part, listed)
-    table[lists.FACTOR] = stride
-    layout.add(FineCoincidenceWork(table, listed.lines * listed.slot), once=False)
-    return Signal((listed,))
 
 
 def _coincidence_table(part: SpikeMap, volume: SpikeMap, first: int) -> I64:

@@ -19,7 +19,7 @@ from nas.genotype import Genotype
 from nas.rates import Paid
 from nas.relaxed.path import RelaxedPart
 from stereo.config import NetworkConfig, StereoConfig, load_genotype
-from stereo.cost_volume import VOLUMES, fine_coincidences
+from stereo.cost_volume import VOLUMES
 from stereo.disparity import running_mean, soft_argmax, upsample_scores
 from stereo.errors import StereoError
 
@@ -53,21 +53,19 @@ class FeatureNet(nn.Module):
         )
         self.cells = make.path(width, config.feature_channels)
         self.project = make.fire("end", [ConvNorm(2, width, out), self.cells.exit(out)])
-        self.pools = not VOLUMES[config.volume].fine
-        self.out_channels = out + inputs if self.pools else out
+        self.out_channels = out + inputs
 
     def forward(self, x: Float[Tensor, "T B C H W"]) -> Float[Tensor, "t B F h w"]:
-        """Return learned spike maps at a third of the size, there is one step where time has ended.
+        """Return learned spike maps and the pooled events themselves, at a third of the size.
 
-        Unless the volume compares events at full resolution, the pooled events themselves follow:
-        where they coincide in both views is evidence of its own, and with it in the volume matching
-        starts from block matching instead of from nothing.
+        There is one step in place of ``T`` where time has ended.
+
+        Events that coincide in both views are evidence of their own: with them in the volume
+        matching starts from block matching instead of from nothing.
         """
         enter = self.cells.enter
         fine = self.stem(enter("stem", x))
         learned = self.project(enter("end", fine), enter("end", self.cells(fine)))
-        if not self.pools:
-            return learned  # type: ignore[no-any-return]
         events = enter("end", over_time(lambda y: F.max_pool2d(y, STRIDE), x))
         return torch.cat([learned, events], dim=2)
 
@@ -122,9 +120,8 @@ class HybridStereo(nn.Module):
         self.encoding = ENCODINGS[config.encoding.name](bins=config.encoding.bins)
         self.entry = SpikeInput() if self.encoding.emits_spikes else nn.Identity()
         self.features = FeatureNet(config.network, make["feature"], self.encoding.channels)
-        kind = VOLUMES[config.network.volume]
-        inputs = kind.ratio * self.features.out_channels
-        inputs += STRIDE * self.encoding.channels if kind.fine else 0
+        _, ratio = VOLUMES[config.network.volume]
+        inputs = ratio * self.features.out_channels
         self.volume = Paid()
         self.matching = MatchingNet(config.network, make["matching"], inputs)
 
@@ -183,14 +180,9 @@ class HybridStereo(nn.Module):
         self, both: Float[Tensor, "T views C H W"], planes: int
     ) -> Float[Tensor, "t B F D h w"]:
         """Return the cost volume of both views, the left ones first; H and W are padded."""
-        kind = VOLUMES[self.config.network.volume]
+        build_volume, _ = VOLUMES[self.config.network.volume]
         left, right = self.features(both).chunk(2, dim=1)
-        volume = kind.build(left, right, planes)
-        if not kind.fine:
-            return volume
-        left, right = both.chunk(2, dim=1)
-        fine = fine_coincidences(left, right, planes, STRIDE)
-        return torch.cat([volume, self.features.cells.enter("end", fine)], dim=2)
+        return build_volume(left, right, planes)
 
     def encode(
         self, left: Events, right: Events, *, height: int, width: int, t0_us: int, t1_us: int

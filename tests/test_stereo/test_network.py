@@ -2,16 +2,14 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from reference.volumes import fine_coincidences as slow_coincidences
 from torch import nn
 
 from nas.genotype import Genotype
 from nas.rates import firing_rates, unhealthy
 from stereo.config import StereoConfig, load_genotype
-from stereo.cost_volume import coincidence_volume, concat_volume, fine_coincidences
+from stereo.cost_volume import coincidence_volume, concat_volume
 from stereo.disparity import running_mean, soft_argmax
 from stereo.errors import StereoError
 from stereo.losses import masked_mean, plane_cross_entropy, smooth_l1
@@ -101,25 +99,6 @@ def test_binary_features_make_binary_volumes():
             else:
                 assert not both[..., d, :, x].any()
                 assert not match[..., d, :, x].any()
-
-
-@pytest.mark.parametrize("planes", [1, 3, 9])
-@pytest.mark.parametrize("rate", [0.0, 0.2, 1.0])
-def test_events_coincide_at_full_resolution(planes, rate):
-    left, right = spikes(2, 2, 2, 6, 15, rate=rate), spikes(2, 2, 2, 6, 15, rate=rate, seed=1)
-    found = fine_coincidences(left, right, planes, 3)
-    for t, b in np.ndindex(2, 2):
-        wanted = slow_coincidences(left[t, b].numpy(), right[t, b].numpy(), planes, 3)
-        assert np.array_equal(found[t, b].numpy(), wanted)
-
-
-def test_a_fine_volume_has_events_beside_what_is_learned():
-    network = HybridStereo(PRESETS["tiny"]().override({"network.volume": "fine"})).eval()
-    left, right = spikes(2, 1, 2, 24, 36), spikes(2, 1, 2, 24, 36, seed=1)
-    volume = network.compare(torch.cat([left, right], dim=1), 6)
-    learned = network.features.out_channels
-    assert volume.shape == (2, 1, learned + STRIDE * 2, 6, 8, 12)
-    assert torch.equal(volume[:, :, learned:], fine_coincidences(left, right, 6, STRIDE))
 
 
 def test_soft_argmax_finds_a_peak_and_keeps_two_apart():

@@ -37,10 +37,10 @@ def events(seed=0, steps=2, channels=2):
     return [(torch.rand(size, generator=generator) < 0.3).float() for _ in range(2)]
 
 
-def pair(space=TINY, seed=0, spiking=None, shared=False, volume="coincidence"):
+def pair(space=TINY, seed=0, spiking=None, shared=False):
     """Return a relaxed network at a vertex and the network built from its genotype."""
     torch.manual_seed(seed)
-    config = PRESETS["tiny"]().override({"network.volume": volume})
+    config = PRESETS["tiny"]()
     relaxed = RelaxedStereo(config, space, Computed(shared=shared))
     beliefs = {}
     for name, part in space.parts.items():
@@ -75,12 +75,11 @@ PATTERNS = {
 }
 
 
-@pytest.mark.parametrize("volume", ["coincidence", "fine"])
 @pytest.mark.parametrize(
     ("name", "shared"), [*((name, False) for name in PATTERNS), ("drawn", True), ("analog", True)]
 )
-def test_at_a_vertex_outputs_and_energy_are_those_of_the_decoded_network(name, shared, volume):
-    relaxed, built, inputs = pair(TINY, len(name), PATTERNS[name], shared, volume)
+def test_at_a_vertex_outputs_and_energy_are_those_of_the_decoded_network(name, shared):
+    relaxed, built, inputs = pair(seed=len(name), spiking=PATTERNS[name], shared=shared)
     with torch.no_grad():
         decide(relaxed)
         torch.testing.assert_close(relaxed(*inputs), built(*inputs), rtol=0, atol=1e-4)
@@ -133,13 +132,11 @@ def test_a_classifier_at_a_vertex_is_the_decoded_one(pool, frames, stages):
     assert found.item() == pytest.approx(total, rel=1e-6 if exact else 5e-3)
 
 
-@pytest.mark.parametrize("volume", ["coincidence", "fine"])
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_open_does_not_make_spikes_analog(seed, volume):
+def test_what_is_open_does_not_make_spikes_analog(seed):
     """A chance, however small, that a stage sees the mean over time makes no events analog."""
     torch.manual_seed(seed)
-    config = PRESETS["tiny"]().override({"network.volume": volume})
-    relaxed = RelaxedStereo(config, TINY)
+    relaxed = RelaxedStereo(PRESETS["tiny"](), TINY)
     drawn = {name: PartArchitecture(part) for name, part in TINY.parts.items()}
     for parameter in (p for part in drawn.values() for p in part.parameters()):
         parameter.data.normal_()
@@ -154,7 +151,7 @@ def test_what_is_open_does_not_make_spikes_analog(seed, volume):
     rows = {row["path"]: row for row in expected.state_dict()["layers"]}
     first, volume = rows["features.stem.0.edges.0.0"], rows["matching.stem.edges.0.0"]
     assert first["analog"] == volume["analog"] == 0
-    built = HybridStereo(config, genotype).eval()
+    built = HybridStereo(PRESETS["tiny"](), genotype).eval()
     layers = {layer.name: layer for layer in profile(built, *inputs).layers}
     seen = layers["features.stem.0.edges.0.0"]
     assert (first["ac"], first["dense"]) == (seen.ac, seen.dense)
