@@ -66,8 +66,7 @@ def firing_rates(network: nn.Module) -> Iterator[Rates]:
 
     def hook(name: str) -> Any:
         def record(module: nn.Module, _inputs: object, output: Tensor) -> None:
-            fires = getattr(module, "emits_spikes", False)
-            if fires and not isinstance(module, Paid):
+            if getattr(module, "emits_spikes", False):
                 rates[name] = output.mean()
             elif module.stands_for_spikes:
                 output = output.clamp(max=1)
