@@ -65,6 +65,9 @@ def _as_one(
     """Return the weighted current of each edge, of convolutions of one kind."""
     convs, norms = zip(*((op[0], op[1]) for _, op, _ in group), strict=True)
     first = convs[0]
+    for conv in convs:  # whoever watches what it reads sees it as if it ran alone
+        for watch in conv._forward_pre_hooks.values():
+            watch(conv, (x,))
     convolve = F.conv2d if isinstance(first, CONV[2]) else F.conv3d
     z = convolve(
         x,

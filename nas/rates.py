@@ -52,6 +52,15 @@ class Rates(dict[str, Tensor]):
         return cost
 
 
+def priced(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules whose spikes, or what stands for them, cost energy, and their names."""
+    for name, module in network.named_modules():
+        fires = getattr(module, "emits_spikes", False)
+        paid = isinstance(module, Paid) or getattr(module, "stands_for_spikes", False)
+        if paid or (fires and not isinstance(module, nn.Identity | HybridNeuron)):
+            yield name, module
+
+
 @contextmanager
 def firing_rates(network: nn.Module) -> Iterator[Rates]:
     """Collect the mean output of every neuron run inside the block, by module name.
@@ -77,11 +86,8 @@ def firing_rates(network: nn.Module) -> Iterator[Rates]:
 
         return record
 
-    for name, module in network.named_modules():
-        fires = getattr(module, "emits_spikes", False)
-        paid = isinstance(module, Paid) or getattr(module, "stands_for_spikes", False)
-        if paid or (fires and not isinstance(module, nn.Identity | HybridNeuron)):
-            handles.append(module.register_forward_hook(hook(name)))
+    for name, module in priced(network):
+        handles.append(module.register_forward_hook(hook(name)))
     try:
         yield rates
     finally:

@@ -98,6 +98,8 @@ class Optimization:
             train their weights with it too.
         spike_weight: likewise of the share of all places where a spike could be that have one, the
             cost volume's too; all spikes cost the same, those of large and of small layers.
+        synapse_weight: likewise of the share of all synapses that spikes reach, so that a spike
+            costs what it causes: energy. Searches have a budget for that and do without.
         analog_share: of the steps, the first ones, which train the analog twin: the same weights,
             rectifiers for neurons. Spiking neurons go on from there (Rathi et al., ICLR 2020).
         ema: decay of the averaged weights that are evaluated and shipped; 0 for no averaging.
@@ -120,6 +122,7 @@ class Optimization:
     accumulate: int = 1
     rate_weight: float = 0.2
     spike_weight: float = 0.0
+    synapse_weight: float = 0.0
     analog_share: float = 0.0
     ema: float = 0.998
     dgs: bool = False
@@ -155,11 +158,12 @@ class Optimization:
                 "train.ema lies from 0 to 1 and train.momentum from 0 to below 1, got "
                 f"{self.ema} and {self.momentum}."
             )
-        counted = (self.evaluate_every, self.pictures, self.rate_weight, self.spike_weight)
-        if min(self.warmup, self.weight_decay, *counted) < 0:
+        prices = (self.rate_weight, self.spike_weight, self.synapse_weight)
+        counted = (self.warmup, self.evaluate_every, self.pictures)
+        if min(self.weight_decay, *prices, *counted) < 0:
             raise StereoError(
-                "train.warmup, weight_decay, rate_weight, spike_weight, evaluate_every and "
-                "pictures cannot be negative."
+                "train.warmup, weight_decay, rate_weight, spike_weight, synapse_weight, "
+                "evaluate_every and pictures cannot be negative."
             )
 
 

@@ -43,6 +43,7 @@ class Training(Generic[Network]):
         setting: how.
         twin: learns in the network's place in the first steps: made of the same weights, with
             rectifiers for neurons; None where there are no such steps.
+        readers: of spikes, where the synapses that these reach are paid for (``stereo.reach``).
     """
 
     network: Network
@@ -50,6 +51,7 @@ class Training(Generic[Network]):
     optimizer: Optimizer
     setting: Optimization
     twin: nn.Module | None = None
+    readers: tuple[str, ...] = ()
 
     @classmethod
     def start(

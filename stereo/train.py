@@ -17,6 +17,7 @@ from stereo.checkpoint import channels_last, load_state, save_network, save_stat
 from stereo.devices import Device
 from stereo.errors import StereoError
 from stereo.optimize import Training
+from stereo.reach import reached_synapses, readers_of_spikes
 from stereo.tasks.task import Batch, Metrics, Task
 from stereo.temperatures import dgs_round
 
@@ -53,6 +54,9 @@ def train(
     network = channels_last(task.network())
     device.place(network)
     training = Training.start(network, setting, lambda: device.place(rectified(network, task)))
+    if setting.synapse_weight:
+        example = device.move(task.example())
+        training.readers = readers_of_spikes(network, lambda: network(*example))
     first, best = _restore(task, run, training, resume=resume, cut=device.writes)
     metrics: Metrics = {}
     batches = task.batches(first, rank=device.rank, ranks=device.ranks)
@@ -81,10 +85,15 @@ def _learn(
     training.optimizer.zero_grad(set_to_none=True)
     sums: Metrics = {}
     for piece in task.pieces(device.move(batch), setting.accumulate):
-        with device.autocast(), firing_rates(network) as rates:
+        with (
+            device.autocast(),
+            firing_rates(network) as rates,
+            reached_synapses(network, training.readers) as reached,
+        ):
             loss, metrics = task.loss(network, piece)
         fired = torch.stack([rate.float() for rate in rates.values()] or [torch.zeros(())])
         loss = loss + rates.cost(setting.rate_weight, setting.spike_weight)
+        loss = loss + setting.synapse_weight * reached.share()
         (loss / setting.accumulate if setting.accumulate > 1 else loss).backward()  # type: ignore[no-untyped-call]
         verdicts = unhealthy(dict(zip(rates, fired.tolist(), strict=False)))
         metrics = {

@@ -160,6 +160,25 @@ def test_spiking_goes_on_from_the_weights_of_rectifiers(short, clips, tmp_path, 
         config.override({"train.analog_share": "1.5"})
 
 
+@pytest.mark.parametrize("analog", ["0", "0.5"])
+def test_synapses_that_spikes_reach_are_paid_for(analog, short, clips, tmp_path):
+    """From the first step on, by rectifiers too; the weight is the price of reaching all."""
+    first = {}
+    for weight in ("0", "2", "200"):
+        config = PRESETS["tiny"]().override({
+            "network.genotype": short["spikedhs"], "train.analog_share": analog,
+            "train.synapse_weight": weight, "train.rate_weight": "0",
+        })  # fmt: skip
+        train(task(config, clips), tmp_path / weight)
+        first[weight] = lines(tmp_path / weight)[0]
+    share = (first["2"]["loss"] - first["0"]["loss"]) / 2
+    assert 0 < share < 1
+    assert first["200"]["loss"] == pytest.approx(first["0"]["loss"] + 200 * share, rel=1e-3)
+    assert first["200"]["grad_norm"] > 2 * first["0"]["grad_norm"]
+    with pytest.raises(StereoError, match="synapse_weight"):
+        PRESETS["tiny"]().override({"train.synapse_weight": "-1"})
+
+
 def test_a_trial_of_a_search_begins_with_rectifiers_too(short, clips, monkeypatch):
     config = PRESETS["tiny"]().override({"train.analog_share": "0.5", "train.steps": "1000"})
     loss, spiking = StereoTask.loss, []
