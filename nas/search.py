@@ -54,6 +54,7 @@ def search(
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
     reduce: Callable[[list[Tensor]], None] | None = None,
     judge: Loss | None = None,
+    early: Loss | None = None,
 ) -> SearchHistory:
     """Search: move weights on training data and the architecture on held-out data, in turn.
 
@@ -64,6 +65,7 @@ def search(
         held_out: likewise for the architecture, of other data.
         loss: of the model and a batch.
         judge: loss that moves the architecture; the same unless given (``nas.relaxed.score``).
+        early: loss of the weights in the first ``config.rectified`` steps; the same unless given.
         architecture: parameters of the model that are searched; all others are its weights.
         cost: expected cost at the present beliefs, differentiable, in the unit of the budget.
         measure: refreshes the counts behind the cost, from the same data in all processes.
@@ -86,7 +88,7 @@ def search(
     """
     rules = _rules(config, precision, reduce)
     run = _Run(model, config, architecture, budget, cost, dict(extra or {}), rules)
-    run.losses = loss, judge or loss
+    run.losses = loss, judge or loss, early or loss
     run.restore(state)
     schedule = _annealing(config)
     anneal(schedule.softness(run.done - config.warmup - 1))
@@ -114,7 +116,7 @@ def search(
 class _Run:
     """What moves in a search, and its state."""
 
-    losses: tuple[Loss, Loss]  # that of the weights, that of the architecture
+    losses: tuple[Loss, Loss, Loss]  # of the weights, of the architecture, of the weights at first
 
     def __init__(
         self,
@@ -155,7 +157,8 @@ class _Run:
 
     def warm(self, training: Any) -> Row:
         """Move the weights alone."""
-        loss, _ = self.losses
+        loss, _, early = self.losses
+        loss = early if self.done < self.config.rectified else loss
         return {"training": weights_step(self.model, loss, training, self.weights, self.rules)}
 
     def step(
@@ -183,7 +186,7 @@ class _Run:
                     total = total + self.multiplier.added(expected)
             return total
 
-        loss, judge = self.losses
+        loss, judge, _ = self.losses
         found = bilevel_step(
             self.model, loss, training=training, held_out=held_out, weights=self.weights,
             architecture=self.architecture, added=added, rules=self.rules, judge=judge,

@@ -15,6 +15,7 @@ class SearchConfig:
     Attributes:
         steps: of the whole search.
         warmup: steps at its beginning in which only the weights move.
+        rectified: the first of these, in which rectifiers learn in the place of neurons.
         optimizer: of the weights, ``sgd`` or ``adamw``.
         lr: step size of the weights at the beginning; falls to ``lr_min`` along half a cosine.
         lr_min: at the end.
@@ -40,6 +41,7 @@ class SearchConfig:
 
     steps: int
     warmup: int = 0
+    rectified: int = 0
     optimizer: str = "sgd"
     lr: float = 0.025
     lr_min: float = 1e-3
@@ -63,6 +65,7 @@ class SearchConfig:
         wrong = {
             "steps": self.steps < 1,
             "warmup": not 0 <= self.warmup <= self.steps,
+            "rectified": not 0 <= self.rectified <= self.warmup,
             "optimizer": self.optimizer not in ("sgd", "adamw"),
             "lr": not 0 < self.lr < math.inf,
             "lr_min": not 0 <= self.lr_min <= self.lr,
@@ -84,7 +87,8 @@ class SearchConfig:
             if is_wrong:
                 raise ValueError(
                     f"SearchConfig.{name} cannot be {getattr(self, name)!r} "
-                    f"(with steps={self.steps}, lr={self.lr}, softness={self.softness})."
+                    f"(with steps={self.steps}, warmup={self.warmup}, lr={self.lr}, "
+                    f"softness={self.softness})."
                 )
 
     def learning_rate(self, step: int) -> float:

@@ -88,6 +88,7 @@ def search_by_gradient(
             precision=device.autocast,
             reduce=average_gradients if device.ranks > 1 else None,
             judge=relaxed.judge,
+            early=relaxed.early_loss,
         )
     except (FloatingPointError, ValueError, KeyError) as error:
         raise StereoError(f"The search in {run} cannot go on: {error}") from error

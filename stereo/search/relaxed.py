@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nas.decode import beliefs_of, decode, decode_within
 from nas.genotype import Genotype
 from nas.rates import firing_rates
+from nas.rectifiers import rectifiers
 from nas.relaxed.architecture import PartArchitecture, architectures, decide
 from nas.relaxed.beliefs import PartBeliefs, entropy
 from nas.relaxed.inherit import inherit
@@ -111,6 +112,11 @@ class Relaxed:
         with firing_rates(network) as rates:
             loss = self._decided_loss(network, batch)
         return loss + rates.cost(setting.rate_weight, setting.spike_weight)
+
+    def early_loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the same of the network with rectifiers for neurons."""
+        with rectifiers(network):
+            return self.loss(network, batch)
 
     def judge(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the loss that the architecture is moved by."""

@@ -157,6 +157,11 @@ class SearchSetting(Sections):
                 "search.second_order goes back through the held-out loss, which networks that are "
                 "compared (relaxed.draws) do not; set one of them to 0 or false."
             )
+        if self.relaxed.checkpoints and self.search.rectified:
+            raise StereoError(
+                "relaxed.checkpoints computes again when going back, when neurons are in their "
+                "places; set it to false or search.rectified to 0."
+            )
 
 
 Preset = Callable[[], SearchSetting]
@@ -204,9 +209,9 @@ def stereo_cpu() -> SearchSetting:
             space="hybrid_stereo", sampled=True, shared=True, draws=4, finalists=30
         ),
         search=SearchConfig(
-            steps=1200, warmup=300, optimizer="adamw", lr=3e-3, lr_min=3e-4, weight_decay=1e-4,
-            clip=1.0, arch_lr=5e-2, arch_betas=(0.9, 0.999), arch_weight_decay=0.0,
-            measure_every=100, checkpoint_every=50,
+            steps=1200, warmup=300, rectified=200, optimizer="adamw", lr=3e-3, lr_min=3e-4,
+            weight_decay=1e-4, clip=1.0, arch_lr=5e-2, arch_betas=(0.9, 0.999),
+            arch_weight_decay=0.0, measure_every=100, checkpoint_every=50,
         ),
     )  # fmt: skip
 
@@ -218,7 +223,7 @@ def stereo_sparse() -> SearchSetting:
     return replace(
         base, name="stereo_sparse", config="searched",
         relaxed=replace(base.relaxed, analog="no", neurons=("lif", "alif", "plif"), finalists=16),
-        search=replace(base.search, steps=520, warmup=260),
+        search=replace(base.search, steps=520, warmup=260, rectified=0),
     )  # fmt: skip
 
 

@@ -104,11 +104,12 @@ EXPERIMENTS = {
         },
         training={
             "train.steps": "900", "train.warmup": "50", "train.checkpoint_every": "50",
-            "train.analog_share": "0.6", "train.spike_weight": "4", "train.ema": "0.99",
+            "train.analog_share": "0.6", "train.synapse_weight": "3", "train.ema": "0.99",
         },
         searching={
             "relaxed.neurons": json.dumps(SPIKING), "relaxed.finalists": "16",
-            "search.steps": "520", "search.warmup": "260", "search.measure_every": "100",
+            "search.steps": "520", "search.warmup": "260", "search.rectified": "160",
+            "search.measure_every": "100",
             "trials.steps": "150", "trials.batches": "24", "trials.population": "6",
         },
         published=("spikedhs", ("network.feature_channels", "network.matching_channels")),

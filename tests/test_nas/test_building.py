@@ -12,9 +12,12 @@ from nas.errors import GenotypeError
 from nas.fold import fold_norms
 from nas.genotype import Edge, Node, Part
 from nas.neurons import LIF
+from nas.neurons.modules import Neuron
 from nas.ops import OPS, op
 from nas.rates import Paid, Rates, firing_rates, unhealthy
+from nas.rectifiers import rectifiers
 from nas.relaxed.hybrid import HybridNeuron
+from nas.temporal import SearchedNeuron
 
 NODE = Node(edges=(Edge(source="previous", op="skip"),))
 
@@ -94,6 +97,27 @@ def test_an_undecided_stage_pays_for_its_spikes_only():
         with firing_rates(undecided) as rates:
             undecided(x, torch.tensor(spiking))
         assert {name: float(value) for name, value in rates.items()} == expected
+
+
+def test_rectifiers_take_the_place_of_neurons_and_leave_it():
+    undecided, searched = HybridNeuron(LIF()), SearchedNeuron()
+    net = nn.Sequential(LIF(), nn.Sequential(searched), nn.Identity())
+    net.append(undecided)
+    x = torch.randn(2, 4, 3)
+    before = list(net.named_modules())
+    with rectifiers(net):
+        assert torch.equal(net[0](x), x.relu())
+        assert torch.equal(net[1](x), x.relu())
+        assert torch.equal(undecided(x, torch.tensor(0.5)), x.relu())
+        assert not any(isinstance(m, Neuron | SearchedNeuron) for m in net.modules())
+        with firing_rates(net) as rates:
+            net[:2](10 * x)
+    assert not rates
+    assert {n: float(s) for n, s in rates.spikes.items()}["0"] <= x.numel(), "one each at most"
+    assert list(net.named_modules()) == before
+    with pytest.raises(RuntimeError, match="stop"), rectifiers(net):
+        raise RuntimeError("stop")
+    assert list(net.named_modules()) == before
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

@@ -81,6 +81,7 @@ class Trial:
 
 VARIANTS = {
     "first order": CONFIG,
+    "another loss at first": SearchConfig(**{**CONFIG.__dict__, "rectified": 1}),
     "second order, adamw": SearchConfig(
         steps=4, warmup=1, optimizer="adamw", lr=0.05, arch_lr=0.05, second_order=True,
         accumulate=2, measure_every=2, checkpoint_every=1,
@@ -103,6 +104,26 @@ def test_an_interrupted_search_goes_on_bit_for_bit(config):
         if resumed.saved:
             assert resumed.saved[-1][1]["multiplier"] == whole.saved[-1][1]["multiplier"]
     assert Trial(config, seed=2).rows() != whole.rows(), "it does depend on where it began"
+
+
+@pytest.mark.parametrize("rectified", [0, 1, 2])
+def test_another_loss_moves_the_weights_at_first(rectified):
+    config = SearchConfig(**{**CONFIG.__dict__, "rectified": rectified})
+    asked = []
+
+    def early(model, data):
+        asked.append("early")
+        return loss(model, data)
+
+    def usual(model, data):
+        asked.append("usual")
+        return loss(model, data)
+
+    Trial(config, loss=usual, early=early)
+    assert asked[:2] == ["early"] * rectified + ["usual"] * (2 - rectified)
+    assert set(asked[2:]) == {"usual"}
+    with pytest.raises(ValueError, match="rectified cannot be 3"):
+        SearchConfig(**{**CONFIG.__dict__, "rectified": 3})
 
 
 def test_the_seed_decides_the_noise_and_the_callers_generator_is_left_alone():

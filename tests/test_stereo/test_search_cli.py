@@ -15,7 +15,7 @@ from nas.genotype import Genotype
 from nas.rates import Rates
 from nas.relaxed.architecture import architectures
 from nas.space import SPACES
-from nas.temporal import searched_neurons
+from nas.temporal import SearchedNeuron, searched_neurons
 from stereo.checkpoint import load_run, load_state
 from stereo.cli import app
 from stereo.devices import Device
@@ -231,6 +231,8 @@ def test_stereo_is_searched(tmp_path):
         (["--set", "relaxed.heats=3", "--set", "relaxed.draws=2"], "do not make 3"),
         (["--set", "relaxed.draws=2", "--set", "search.second_order=true"], "second_order"),
         (["--set", "search.warmup=9"], "SearchConfig.warmup cannot be 9"),
+        (["--set", "search.rectified=2"], "SearchConfig.rectified cannot be 2"),
+        (["--set", "search.rectified=1", "--set", "relaxed.checkpoints=true"], "computes again"),
         (["--task", "mnist"], "no task 'mnist'"),
         (["--task", "cifar10"], "needs --data"),
     ],
@@ -269,6 +271,31 @@ def test_weights_pay_for_spikes_and_the_architecture_does_not(task, monkeypatch)
     assert float(relaxed.judge(relaxed.network, batch)) == 0.0
     train = task.config.train
     assert asked == [(train.rate_weight, train.spike_weight)]
+
+
+def test_rectifiers_learn_first_and_are_charged(task, tmp_path, monkeypatch):
+    """As a training does; the architecture is judged by neurons alone."""
+    changes = {"search.rectified": "1", "relaxed.neurons": '["lif", "if"]'}
+    setting = find_search("imagenet", "tiny_images").override(changes)
+    own, seen = Relaxed._decided_loss, []
+
+    def judged(self, network, batch):
+        kinds = [type(m) for m in network.modules() if getattr(m, "stands_for_spikes", False)]
+        seen.append((len(kinds), any(isinstance(m, SearchedNeuron) for m in network.modules())))
+        return own(self, network, batch)
+
+    monkeypatch.setattr(Relaxed, "_decided_loss", judged)
+    run_search(task, setting, tmp_path)
+    (first, neurons), *others = seen
+    assert first > 0
+    assert not neurons
+    assert set(others) == {(0, True)}
+    rates = []
+    monkeypatch.setattr(Rates, "cost", lambda own, *_: rates.append(dict(own.spikes)) or 0.0)
+    relaxed = Relaxed(task, setting.relaxed, "mJ", Device("cpu"))
+    (batch, _) = next(iter(task.halves()))
+    relaxed.early_loss(relaxed.network, batch).backward()
+    assert sum(float(value.detach()) for value in rates[0].values()) > 0
 
 
 def test_the_best_of_the_finalists_is_taken(task, tmp_path, monkeypatch):
