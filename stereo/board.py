@@ -25,8 +25,8 @@ def board(run: Path) -> Iterator[Callable[[int, Metrics], None]]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise StereoError(
-            "TensorBoard is not installed; pip install 'stereo[tensorboard]', or leave out "
-            "--tensorboard (metrics.jsonl holds the same)."
+            "TensorBoard is not installed. Install it with pip install '.[tensorboard]' in the "
+            "folder of this project, or leave out --tensorboard (metrics.jsonl holds the same)."
         ) from error
     writer: SummaryWriter | None = None
 

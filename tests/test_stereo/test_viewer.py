@@ -18,7 +18,7 @@ WINDOWS = [Window(t0_us=t, t1_us=t + 50_000) for t in (0, 50_000)]
 
 
 @pytest.mark.skipif(
-    find_spec("rerun") is None, reason="rerun is not installed (pip install 'stereo[view]')"
+    find_spec("rerun") is None, reason="rerun is not installed (pip install '.[view]')"
 )
 @pytest.mark.parametrize("stamps", [(100_000, 200_000), ()], ids=["calibrated", "uncalibrated"])
 def test_a_file_holds_the_windows(tmp_path, stamps):
