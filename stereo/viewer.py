@@ -35,8 +35,8 @@ def viewer(
         import rerun as rr
     except ImportError as error:
         raise StereoError(
-            "The live view needs rerun. Install it with pip install '.[view]' in the folder of this "
-            "project."
+            "The live view needs rerun. Install it with pip install '.[view]' in the folder of "
+            "this project."
         ) from error
     stream = rr.RecordingStream(f"stereo {recording.name}")
     if file is None:
