@@ -25,8 +25,8 @@ def searched() -> StereoConfig:
             volume_channels=6,
         ),
         train=TrainConfig(
-            steps=6000, crop_height=112, crop_width=176, rate_weight=0.0, spike_weight=4.0,
-            checkpoint_every=200,
+            steps=7000, batch=2, analog_share=0.45, crop_height=112, crop_width=176,
+            rate_weight=0.0, spike_weight=2.0, checkpoint_every=200,
         ),
         data=DataConfig(generated=0.5),
     )  # fmt: skip

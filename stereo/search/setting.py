@@ -222,6 +222,10 @@ def stereo_sparse() -> SearchSetting:
     base = stereo_cpu()
     return replace(
         base, name="stereo_sparse", config="searched",
+        changes={
+            **base.changes, "train.batch": "1", "train.spike_weight": "4",
+            "train.analog_share": "0",
+        },
         relaxed=replace(base.relaxed, analog="no", neurons=("lif", "alif", "plif"), finalists=16),
         search=replace(base.search, steps=520, warmup=260, rectified=0),
     )  # fmt: skip
