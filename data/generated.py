@@ -14,6 +14,7 @@ import torch
 from data.camera import Calibration
 from data.encode import Encoding
 from data.events import Events
+from data.flash import flash_clip
 from data.recording import CAMERAS, Camera
 from data.sample import StereoSample
 from data.simulator.clip import Clip, play
@@ -26,6 +27,9 @@ STAMPS_US = (50_000, 85_000, 120_000)
 
 SCENE_SHARES = {"room": 0.75, "studio": 0.1, "toss": 0.15}
 """How often training draws each scene; in "toss" most of the picture is silent."""
+
+FLASH = 1
+"""Beside a clip's seed for whether it is a flash."""
 
 Image = npt.NDArray[np.float32]
 
@@ -81,6 +85,7 @@ class GeneratedWindows(torch.utils.data.Dataset[StereoSample]):
         seed: of everything.
         cache: folder that keeps simulated clips, None to simulate every time.
         augment: False for plain windows.
+        flashes: share of the clips in which a light is switched on in the dark, 0 to 1.
     """
 
     encoding: Encoding
@@ -93,6 +98,7 @@ class GeneratedWindows(torch.utils.data.Dataset[StereoSample]):
     seed: int
     cache: Path | None = None
     augment: bool = True
+    flashes: float = 0.0
 
     def __len__(self) -> int:
         return self.length
@@ -130,6 +136,8 @@ class GeneratedWindows(torch.utils.data.Dataset[StereoSample]):
         )
 
     def _clip(self, seed: int) -> Clip:
+        if self.flashes and np.random.default_rng((seed, FLASH)).random() < self.flashes:
+            return flash_clip(seed, self.width, self.height, STAMPS_US)
         if self.cache is None:
             return make_clip(seed, self.width, self.height)
         name = f"clip-{self.width}x{self.height}-{seed}.npz"

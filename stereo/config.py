@@ -173,6 +173,7 @@ class TrainConfig(Optimization):
 
     Attributes:
         clips: number of different generated clips; step ``n`` draws from all of them.
+        flashes: share of these in which a light is switched on before things without texture.
         crop_height: rows of a training crop.
         crop_width: columns of a training crop.
         l1_weight: weight of the smooth L1 distance between soft argmax and ground truth.
@@ -184,6 +185,7 @@ class TrainConfig(Optimization):
     """
 
     clips: int = 600
+    flashes: float = 0.0
     crop_height: int = 129
     crop_width: int = 192
     l1_weight: float = 1.0
@@ -196,6 +198,8 @@ class TrainConfig(Optimization):
         super().__post_init__()
         if min(self.clips, self.crop_height, self.crop_width, self.validation) < 1:
             raise StereoError("A training needs clips, rows, columns and validation windows.")
+        if not 0 <= self.flashes <= 1:
+            raise StereoError(f"train.flashes is a share from 0 to 1, got {self.flashes}.")
         if min(self.l1_weight, self.plane_weight, self.step_weight) < 0 or not (
             self.l1_weight or self.plane_weight
         ):

@@ -57,6 +57,7 @@ class GeneratedData:
             length=length,
             seed=seed,
             cache=self.source.cache,
+            flashes=setting.flashes,
         )
 
     def _validation(self, length: int) -> Held:
