@@ -74,7 +74,7 @@ def search(
         anneal: sets the softness of all choices.
         extra: what is kept in the state besides, by name.
         state: what ``save`` was given, to go on from there.
-        save: keeps a state, which is of this moment only: write or copy it before returning.
+        save: keeps a state, of this moment only: write or copy it before returning.
         report: called after every step, with the number of steps done.
         precision: context in which losses are computed, such as ``torch.autocast``.
         reduce: averages tensors over processes, in place (``nas.synced.average_gradients``).
@@ -86,8 +86,7 @@ def search(
         ValueError: a budget without cost, parameters not of the model, a state of another search.
         FloatingPointError: a loss, gradient or cost that is not finite; it has moved nothing.
     """
-    rules = _rules(config, precision, reduce)
-    run = _Run(model, config, architecture, budget, cost, dict(extra or {}), rules)
+    run = _Run(model, config, architecture, budget, cost, extra, _rules(config, precision, reduce))
     run.losses = loss, judge or loss, early or loss
     run.restore(state)
     schedule = _annealing(config)
@@ -95,8 +94,7 @@ def search(
     with torch.random.fork_rng(_cuda_devices(model)):
         while run.done < config.steps:
             step, began = run.done, perf_counter()
-            rate = run.begin(step)
-            searching = step - config.warmup
+            rate, searching = run.begin(step), step - config.warmup
             if searching < 0:
                 row = run.warm(_batches(training, step, config))
             else:
@@ -125,7 +123,7 @@ class _Run:
         architecture: Sequence[nn.Parameter],
         budget: Budget | None,
         cost: Callable[[], Tensor] | None,
-        extra: dict[str, Stateful],
+        extra: Mapping[str, Stateful] | None,
         rules: StepRules,
     ) -> None:
         own = {id(p) for p in model.parameters()}
@@ -133,7 +131,8 @@ class _Run:
             raise ValueError("The architecture is a part of the model's parameters, at least one.")
         if budget is not None and cost is None:
             raise ValueError(f"To keep to {budget} the search needs the cost; give cost=.")
-        self.model, self.config, self.extra, self.done, self.cost = model, config, extra, 0, cost
+        self.model, self.config, self.done, self.cost = model, config, 0, cost
+        self.extra = dict(extra or {})
         # A short search has to come below its budget before its choices harden.
         period = max(4, min(20, (config.steps - config.warmup) // 25))
         self.multiplier = None if budget is None else Multiplier(budget, period=period)

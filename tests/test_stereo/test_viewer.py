@@ -35,5 +35,5 @@ def test_a_file_holds_the_windows(tmp_path, stamps):
 
 def test_without_rerun_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "rerun", None)
-    with pytest.raises(StereoError, match=r"stereo\[view\]"), viewer(FakeRecording()):
+    with pytest.raises(StereoError, match=r"'\.\[view\]'"), viewer(FakeRecording()):
         pass
