@@ -18,8 +18,11 @@ from data.sample import StereoSample
 class Crop(GeometricAugmentation):
     """A part of the image, the same rows and columns of both views.
 
-    Both cameras lose the same number of columns on the left, so disparities stay. Events on the
-    ring of one pixel around the part are kept, for encodings that share an event between pixels.
+    Both cameras lose the same number of columns on the left, so disparities stay. Pixels whose
+    match was in the image and is not in the part lose their truth: in a narrow part they are a
+    large share of the near ones, and whoever learned from them would learn to distrust matches.
+    Events on the ring of one pixel around the part are kept, for encodings that share an event
+    between pixels.
 
     Attributes:
         height: rows of the part.
@@ -45,7 +48,7 @@ class Crop(GeometricAugmentation):
             left=self._cut(pair.left, row, col),
             right=self._cut(pair.right, row, col),
             disparity=np.ascontiguousarray(pair.disparity[part]),
-            valid=np.ascontiguousarray(pair.valid[part]),
+            valid=pair.valid[part] & _kept_match(pair.disparity[part], col),
         )
 
     def on_sample(self, sample: StereoSample, rng: np.random.Generator) -> StereoSample:
@@ -53,12 +56,13 @@ class Crop(GeometricAugmentation):
         height, width = sample.disparity.shape
         row, col = self._corner(height, width, rng)
         part = np.s_[..., row : row + self.height, col : col + self.width]
+        disparity = sample.disparity[part].contiguous()
         return replace(
             sample,
             left=sample.left[part].contiguous(),
             right=sample.right[part].contiguous(),
-            disparity=sample.disparity[part].contiguous(),
-            valid=sample.valid[part].contiguous(),
+            disparity=disparity,
+            valid=sample.valid[part] & torch.from_numpy(_kept_match(disparity.numpy(), col)),
         )
 
     def _corner(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int]:
@@ -197,6 +201,12 @@ class RowJitter(Augmentation):
         e = pair.right
         y = _places(e)[1] + rows
         return replace(pair, right=Events.trusted(t=e.t, x=e.x, y=y, p=e.p))
+
+
+def _kept_match(disparity: Float32[np.ndarray, "H w"], col: int) -> Bool[np.ndarray, "H w"]:
+    """Return where a part that begins at ``col`` holds the match, if the image holds it."""
+    match = np.arange(disparity.shape[1], dtype=np.float32) - disparity
+    return (match > -0.5) | (match + col < -0.5)
 
 
 def mirrored_truth(

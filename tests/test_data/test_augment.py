@@ -290,6 +290,21 @@ def test_crop_takes_one_part_of_everything(seed):
         assert (events.x < 10.5).all()
 
 
+@given(seed=SEEDS)
+@settings(max_examples=30)
+def test_crop_keeps_the_truth_of_pixels_whose_match_it_keeps(seed):
+    pair = slow.random_pair(seed)
+    crop = Crop(height=6, width=pair.width // 2, centered=True)
+    first = (pair.width - crop.width) // 2
+    out = crop(pair, np.random.default_rng(seed))
+    rows = slice((pair.height - 6) // 2, (pair.height - 6) // 2 + 6)
+    for row, (truths, known) in enumerate(zip(pair.disparity[rows], pair.valid[rows], strict=True)):
+        for col in range(first, first + crop.width):
+            match = col - truths[col]
+            lost = -0.5 <= match < first - 0.5
+            assert out.valid[row, col - first] == (known[col] and not lost)
+
+
 def test_crop_reaches_every_corner():
     pair = slow.random_pair(1, height=8, width=11)
     ids = np.arange(88, dtype=np.float32).reshape(8, 11) + 1
