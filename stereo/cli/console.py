@@ -95,20 +95,28 @@ class _Rate(ProgressColumn):
 
 
 def lines(console: Console, label: str, unit: str) -> Advance:
-    """Return a reporter that prints at most one line in ``QUIET_S`` seconds."""
-    began = time.monotonic()
-    printed = began
+    """Return a reporter that prints at most one line in ``QUIET_S`` seconds.
+
+    The rate is that since the first report: what is resumed begins with much already done.
+    """
+    printed = time.monotonic()
+    first: tuple[float, float] | None = None
 
     def advance(done: float, total: float, note: str = "", /) -> None:
-        nonlocal printed
+        nonlocal printed, first
         now = time.monotonic()
+        began, before = first = first or (now, done)
         if now - printed < QUIET_S or not 0 < done < total:
             return
         printed = now
-        rate = done / (now - began)
-        amount = f"{done:,.0f} of {total:,.0f} {unit}" if unit else f"{done / total:.0%}"
-        speed = f", {rate:.1f} {unit}/s" if unit else ""
-        words = f", {note}" if note else ""
-        console.print(f"{label}: {amount}{speed}{words}, {(total - done) / rate:.0f} s left")
+        words = [f"{done:,.0f} of {total:,.0f} {unit}" if unit else f"{done / total:.0%}"]
+        rate = (done - before) / (now - began) if now > began else 0.0
+        if rate > 0 and unit:
+            words.append(f"{rate:.1f} {unit}/s")
+        if note:
+            words.append(note)
+        if rate > 0:
+            words.append(f"{(total - done) / rate:.0f} s left")
+        console.print(f"{label}: {', '.join(words)}")
 
     return advance
