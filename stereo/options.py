@@ -18,8 +18,8 @@ class InferOptions:
         network_name: the network as the user named it.
         generated: whether the recording came from a simulator.
         window_us: length of a window; None for the length that the network was trained with.
-        step_us: largest distance of two windows; None for ``STEP_US``, or for the length of the
-            windows of a stream.
+        step_us: largest distance of two windows; None for ``STEP_US``, or for the length of
+            windows that are shorter or of a stream.
         max_disparity: largest disparity searched, pixels; None for the network's.
         max_windows: the first so many windows only; None for all.
         seed: of the global generator of torch, for networks that draw at random; no operation of
@@ -61,4 +61,4 @@ class InferOptions:
         """Return the largest distance of two windows of this length, microseconds."""
         if self.step_us is not None:
             return self.step_us
-        return window_us if self.stream else STEP_US
+        return window_us if self.stream else min(STEP_US, window_us)

@@ -37,7 +37,8 @@ Run = Annotated[
 StepMs = Annotated[
     float | None,
     typer.Option(
-        help="Largest distance of two windows.", show_default="50; of a stream, their length"
+        help="Largest distance of two windows.",
+        show_default="50; the length of shorter windows and of a stream's",
     ),
 ]
 MaxWindows = Annotated[

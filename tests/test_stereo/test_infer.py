@@ -224,9 +224,12 @@ def test_counting_energy_leaves_the_stream_as_it_is(tmp_path, executor):
         assert np.array_equal(written, stored_disparity(result.disparity))
 
 
-@pytest.mark.parametrize(("stream", "step_us"), [(False, 50_000), (True, 30_000)])
-def test_windows_of_a_stream_follow_one_another(network, tmp_path, stream, step_us):
-    asked = options(stream=stream, window_us=30_000)
+@pytest.mark.parametrize(
+    ("stream", "window_us", "step_us"),
+    [(False, 80_000, 50_000), (False, 30_000, 30_000), (True, 80_000, 80_000)],
+)
+def test_no_events_lie_between_windows(network, tmp_path, stream, window_us, step_us):
+    asked = options(stream=stream, window_us=window_us)
     document = infer(FakeRecording(stamps=()), network, tmp_path, asked).document
     assert document["step_us"] == step_us
     assert set(np.diff(document["t_us"])) == {step_us}
