@@ -206,7 +206,8 @@ class RowJitter(Augmentation):
 def _kept_match(disparity: Float32[np.ndarray, "H w"], col: int) -> Bool[np.ndarray, "H w"]:
     """Return where a part that begins at ``col`` holds the match, if the image holds it."""
     match = np.arange(disparity.shape[1], dtype=np.float32) - disparity
-    return (match > -0.5) | (match + col < -0.5)
+    kept: Bool[np.ndarray, "H w"] = (match > -0.5) | (match + col < -0.5)
+    return kept
 
 
 def mirrored_truth(
