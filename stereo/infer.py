@@ -19,6 +19,7 @@ from stereo.devices import find_device
 from stereo.draw import Picture
 from stereo.executors import Executor
 from stereo.latency import LatencyMeter
+from stereo.merging import merged_size
 from stereo.metrics import Accuracy, AccuracyMeter
 from stereo.network import HybridStereo
 from stereo.options import InferOptions
@@ -104,8 +105,8 @@ def _infer(
 
     with watch("total"), video_sink(folder.video, fps) as video:
         for result in run_windows(
-            recording, network, windows, max_disparity=options.max_disparity, watch=watch,
-            executor=executor,
+            recording, network, windows, max_disparity=options.max_disparity,
+            merge=options.merge, watch=watch, executor=executor,
         ):  # fmt: skip
             with watch("ground truth"):
                 truth = _truth(recording, result.window)
@@ -191,8 +192,8 @@ class _Tally:
     def count(self, result: WindowResult) -> None:
         """Count the operations of the window if it is one of the picked ones."""
         if result.index in self._picked:
-            given = self._options.max_disparity
-            limit = self._network.config.max_disparity if given is None else given
+            searched_px = self._options.searched_px(self._network.config.max_disparity)
+            limit = merged_size(searched_px, self._options.merge)
             # Counting runs the network again, which neurons that go on must not notice.
             with set_aside(self._network):
                 self.energies.append(profile(self._network, result.left, result.right, limit))
@@ -241,7 +242,7 @@ def _view(
         width=recording.width,
         height=recording.height,
         start_us=recording.span_us[0],
-        top_px=_top_px(recording, windows, options.max_disparity or network.config.max_disparity),
+        top_px=_top_px(recording, windows, options.searched_px(network.config.max_disparity)),
         calibration=recording.calibration,
         has_truth=any(window.truth is not None for window in windows),
     )

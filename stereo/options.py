@@ -20,7 +20,8 @@ class InferOptions:
         window_us: length of a window; None for the length that the network was trained with.
         step_us: largest distance of two windows; None for ``STEP_US``, or for the length of
             windows that are shorter or of a stream.
-        max_disparity: largest disparity searched, pixels; None for the network's.
+        max_disparity: largest disparity searched, pixels; None for the network's, of its pixels.
+        merge: so many pixels squared are one for the network.
         max_windows: the first so many windows only; None for all.
         seed: of the global generator of torch, for networks that draw at random; no operation of
             ours does.
@@ -41,6 +42,7 @@ class InferOptions:
     window_us: int | None = None
     step_us: int | None = None
     max_disparity: int | None = None
+    merge: int = 1
     max_windows: int | None = None
     seed: int = 0
     executor: str = "auto"
@@ -52,7 +54,7 @@ class InferOptions:
 
     def __post_init__(self) -> None:
         """Refuse what gives no estimate."""
-        for name in ("window_us", "step_us", "max_disparity", "max_windows", "threads"):
+        for name in ("window_us", "step_us", "max_disparity", "merge", "max_windows", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise StereoError(f"An inference needs {name} of at least 1, got {value}.")
@@ -62,3 +64,11 @@ class InferOptions:
         if self.step_us is not None:
             return self.step_us
         return window_us if self.stream else min(STEP_US, window_us)
+
+    def searched_px(self, network_px: int) -> int:
+        """Return the largest disparity searched, in pixels of the sensor.
+
+        Args:
+            network_px: what the network searches unless told, in pixels of its own.
+        """
+        return network_px * self.merge if self.max_disparity is None else self.max_disparity

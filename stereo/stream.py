@@ -17,6 +17,7 @@ from data import Events
 from data.recording import CAMERAS, Camera, Recording
 from stereo.errors import StereoError
 from stereo.executors import Executor
+from stereo.merging import merge_events, merged_size, spread_disparity
 from stereo.network import HybridStereo
 from stereo.stopwatch import Stopwatch
 from stereo.windows import Window
@@ -33,7 +34,7 @@ class WindowResult:
         index: number of the window, counted from 0.
         window: its times.
         events: rectified events of the left camera that lie on the image.
-        left: what the network saw on the left.
+        left: what the network saw on the left; smaller than the image where pixels are merged.
         right: what the network saw on the right.
         disparity: estimate in pixels of the rectified left view.
         seconds: time that rectification, encoding and network took.
@@ -45,8 +46,8 @@ class WindowResult:
     index: int
     window: Window
     events: Events
-    left: Float32[torch.Tensor, "T 1 C H W"]
-    right: Float32[torch.Tensor, "T 1 C H W"]
+    left: Float32[torch.Tensor, "T 1 C h w"]
+    right: Float32[torch.Tensor, "T 1 C h w"]
     disparity: Float32[np.ndarray, "H W"]
     seconds: float
     read: Mapping[Camera, int]
@@ -76,7 +77,8 @@ class StereoStream:
         height: rows of it.
         rectify: from the pixels of a camera to the rectified image; None for events that are
             rectified already.
-        max_disparity: largest disparity searched, pixels; None for the network's.
+        max_disparity: largest disparity searched, pixels; None for the network's (of its pixels).
+        merge: so many pixels squared are one for the network.
         watch: counts the time of the stages "rectify", "encode" and "network".
     """
 
@@ -89,10 +91,12 @@ class StereoStream:
         height: int,
         rectify: Rectify | None = None,
         max_disparity: int | None = None,
+        merge: int = 1,
         watch: Stopwatch | None = None,
     ) -> None:
-        self.executor, self.width, self.height = executor, width, height
-        self.max_disparity, self.until_us = max_disparity, _BEGINNING_US
+        self.executor, self.width, self.height, self.merge = executor, width, height, merge
+        self.limit = None if max_disparity is None else merged_size(max_disparity, merge)
+        self.until_us = _BEGINNING_US
         self._rectify, self._watch = rectify, watch or Stopwatch()
         self._windows = enumerate(windows)
         self._next = next(self._windows, None)
@@ -160,7 +164,10 @@ class StereoStream:
         with self._watch("encode"):
             left, right = self._encode(views, window)
         with self._watch("network"):
-            disparity = _estimate(self.executor, left, right, self.max_disparity)
+            disparity = spread_disparity(
+                _estimate(self.executor, left, right, self.limit), self.merge,
+                height=self.height, width=self.width,
+            )  # fmt: skip
         seconds, self._seconds = self._seconds + time.perf_counter() - began, 0.0
         return WindowResult(
             index=index,
@@ -182,7 +189,8 @@ class StereoStream:
         network = self.executor.network
         device = next(network.parameters()).device
         left, right = network.encode(
-            views["left"], views["right"], height=self.height, width=self.width,
+            *(merge_events(v, self.merge, self.height, self.width) for v in views.values()),
+            height=merged_size(self.height, self.merge), width=merged_size(self.width, self.merge),
             t0_us=window.t0_us, t1_us=window.t1_us,
         )  # fmt: skip
         return left[:, None].to(device), right[:, None].to(device)
@@ -194,6 +202,7 @@ def run_windows(
     windows: Iterable[Window],
     *,
     max_disparity: int | None = None,
+    merge: int = 1,
     watch: Stopwatch | None = None,
     executor: Executor | None = None,
 ) -> Iterator[WindowResult]:
@@ -203,7 +212,8 @@ def run_windows(
         recording: two event cameras on one clock.
         network: in eval mode, on any device.
         windows: in rising order of both ends.
-        max_disparity: largest disparity searched, pixels; None for the network's.
+        max_disparity: largest disparity searched, pixels; None for the network's (of its pixels).
+        merge: so many pixels squared are one for the network.
         watch: counts the time of the stages "read", "rectify", "encode" and "network".
         executor: runs the network; as it is unless given.
 
@@ -219,6 +229,7 @@ def run_windows(
         height=recording.height,
         rectify=recording.rectify,
         max_disparity=max_disparity,
+        merge=merge,
         watch=watch,
     )
     while (window := stream.window) is not None:

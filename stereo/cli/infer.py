@@ -44,6 +44,14 @@ StepMs = Annotated[
 MaxWindows = Annotated[
     int | None, typer.Option(help="The first so many windows only.", show_default="all")
 ]
+Merge = Annotated[
+    int,
+    typer.Option(
+        "--merge",
+        help="Take blocks of so many pixels squared as one: for large sensors and disparities.",
+        min=1,
+    ),
+]
 ExecutorName = Annotated[
     str,
     typer.Option(
@@ -95,6 +103,7 @@ def infer(
     window_ms: WindowMs = None,
     step_ms: StepMs = None,
     max_disparity: MaxDisparity = None,
+    merge: Merge = 1,
     max_windows: MaxWindows = None,
     executor: ExecutorName = "auto",
     device: DeviceName = "cpu",
@@ -126,6 +135,7 @@ def infer(
             window_us=None if window_ms is None else round(window_ms * 1000),
             step_us=None if step_ms is None else round(step_ms * 1000),
             max_disparity=max_disparity,
+            merge=merge,
             max_windows=max_windows,
             seed=seed,
             executor=executor,
@@ -198,6 +208,9 @@ def _print(inference: "Inference", rows: "RowOffset | None") -> None:
             console.print(f"Events {why}: {words}")
     if rows is not None:
         console.print(describe_rows(rows))
+    if document["merged_pixels"] > 1:
+        side = document["merged_pixels"]
+        console.print(f"Blocks of {side}x{side} pixels are one for the network")
     # The long table first: what one looks for then stands on the last screen.
     console.print()
     console.print(inference.energy.table())

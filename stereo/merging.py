@@ -1,0 +1,47 @@
+"""Pixels of a sensor taken as one, for sensors larger than those that a network learned from.
+
+A block of ``n x n`` pixels becomes one pixel that has the events of all, so disparities shrink to
+an ``n``-th and thin events become denser; the estimate is brought back to the size and the pixels
+of the sensor. Blocks begin at the upper left corner; those at the other borders may be cut off.
+"""
+
+import numpy as np
+from jaxtyping import Float32
+
+from data.events import Events
+
+
+def merged_size(pixels: int, merge: int) -> int:
+    """Return how many blocks of ``merge`` cover so many pixels."""
+    return -(-pixels // merge)
+
+
+def merge_events(events: Events, merge: int, height: int, width: int) -> Events:
+    """Return the events at the places of their blocks, float32; as they are where ``merge`` is 1.
+
+    Places are those of the centers of pixels, so a pixel of the sensor falls into its block and a
+    rectified event between two pixels keeps its place within the block. Events off the image are
+    left out, as the last blocks reach farther than it.
+
+    Args:
+        events: of one camera.
+        merge: pixels along each side of a block.
+        height: rows of the image.
+        width: columns.
+    """
+    if merge == 1:
+        return events
+    events = events.inside(width, height)
+    x, y = ((axis.astype(np.float32) + 0.5) / merge - 0.5 for axis in (events.x, events.y))
+    return Events.trusted(t=events.t, x=x, y=y, p=events.p)
+
+
+def spread_disparity(
+    disparity: Float32[np.ndarray, "h w"], merge: int, *, height: int, width: int
+) -> Float32[np.ndarray, "H W"]:
+    """Return the disparity of blocks at the pixels of the sensor, in pixels of the sensor."""
+    if merge == 1:
+        return disparity
+    large = np.repeat(np.repeat(disparity, merge, axis=0), merge, axis=1)
+    spread: Float32[np.ndarray, "H W"] = large[:height, :width] * np.float32(merge)
+    return spread
