@@ -6,9 +6,11 @@ of the sensor. Blocks begin at the upper left corner; those at the other borders
 """
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt16
 
 from data.events import Events
+
+Axis = Float32[np.ndarray, "N"]
 
 
 def merged_size(pixels: int, merge: int) -> int:
@@ -32,8 +34,14 @@ def merge_events(events: Events, merge: int, height: int, width: int) -> Events:
     if merge == 1:
         return events
     events = events.inside(width, height)
-    x, y = ((axis.astype(np.float32) + 0.5) / merge - 0.5 for axis in (events.x, events.y))
-    return Events.trusted(t=events.t, x=x, y=y, p=events.p)
+    return Events.trusted(
+        t=events.t, x=_block(events.x, merge), y=_block(events.y, merge), p=events.p
+    )
+
+
+def _block(axis: UInt16[np.ndarray, "N"] | Float32[np.ndarray, "N"], merge: int) -> Axis:
+    place: Axis = (axis.astype(np.float32) + np.float32(0.5)) / np.float32(merge) - np.float32(0.5)
+    return place
 
 
 def spread_disparity(

@@ -35,7 +35,8 @@ def test_every_pixel_falls_into_its_block(merge, height, width):
         assert found.x.dtype == found.y.dtype == np.float32
     assert np.array_equal(np.floor(found.x + 0.5), x.ravel() // merge)
     assert np.array_equal(np.floor(found.y + 0.5), y.ravel() // merge)
-    assert found.x.max() < merged_size(width, merge) and found.y.max() < merged_size(height, merge)
+    assert found.x.max() < merged_size(width, merge)
+    assert found.y.max() < merged_size(height, merge)
 
 
 def test_rectified_events_keep_their_place_within_a_block():
@@ -86,14 +87,17 @@ def test_stream_shows_blocks_to_the_network(merge):
     padded[..., :32, :40] = plain.left.numpy()
     blocks = padded.reshape(*padded.shape[:-2], size[0], merge, size[1], merge).max((-3, -1))
     assert np.array_equal(result.left.numpy(), blocks)
-    assert plain.read == result.read and plain.outside_image == result.outside_image
+    assert plain.read == result.read
+    assert plain.outside_image == result.outside_image
 
 
 def test_no_rectification_takes_raw_pixels_too():
     events = random_events(np.random.default_rng(3), 400, 50_000, 40, 32)
     stream = StereoStream(Executor(Seeing()), [WINDOW], width=40, height=32, merge=4)
     (result,) = stream.push(events, Events.empty(), 50_000)
-    assert result.left.shape[-2:] == (8, 10) and result.left.any() and not result.right.any()
+    assert result.left.shape[-2:] == (8, 10)
+    assert result.left.any()
+    assert not result.right.any()
 
 
 def test_report_says_what_was_merged_and_searched(tmp_path):
@@ -101,7 +105,9 @@ def test_report_says_what_was_merged_and_searched(tmp_path):
     plain, merged = (
         infer(
             FakeRecording(), network, tmp_path / str(merge),
-            InferOptions(source="x", network_name="x", merge=merge, max_windows=2, executor="dense"),
+            InferOptions(
+                source="x", network_name="x", merge=merge, max_windows=2, executor="dense"
+            ),
         ).document
         for merge in (1, 2)
     )  # fmt: skip
