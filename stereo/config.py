@@ -100,6 +100,8 @@ class Optimization:
             cost volume's too; all spikes cost the same, those of large and of small layers.
         synapse_weight: likewise of the share of all synapses that spikes reach, so that a spike
             costs what it causes: energy. Searches have a budget for that and do without.
+        synapse_ramp: of the steps, the first ones, over which that weight grows from nothing, so
+            that a network learns what to see before it learns to do so with few spikes.
         analog_share: of the steps, the first ones, which train the analog twin: the same weights,
             rectifiers for neurons. Spiking neurons go on from there (Rathi et al., ICLR 2020).
         ema: decay of the averaged weights that are evaluated and shipped; 0 for no averaging.
@@ -123,6 +125,7 @@ class Optimization:
     rate_weight: float = 0.2
     spike_weight: float = 0.0
     synapse_weight: float = 0.0
+    synapse_ramp: float = 0.0
     analog_share: float = 0.0
     ema: float = 0.998
     dgs: bool = False
@@ -138,10 +141,11 @@ class Optimization:
                 "A training needs steps, batch, accumulate and checkpoint_every of at least 1, got "
                 f"{self.steps}, {self.batch}, {self.accumulate} and {self.checkpoint_every}."
             )
-        if not 0 <= self.analog_share <= 1:
-            raise StereoError(
-                f"train.analog_share is a part of the steps, from 0 to 1, got {self.analog_share}."
-            )
+        for name in ("analog_share", "synapse_ramp"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise StereoError(
+                    f"train.{name} is a part of the steps, from 0 to 1, got {getattr(self, name)}."
+                )
         if self.batch % self.accumulate:
             raise StereoError(
                 f"train.accumulate cuts a batch into equal parts; {self.batch} samples do not make "

@@ -32,6 +32,12 @@ def learning_rate(setting: Optimization, step: int) -> float:
     return setting.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / setting.steps))
 
 
+def synapse_price(setting: Optimization, step: int) -> float:
+    """Return what the share of reached synapses costs in a step: a line up, then level."""
+    rise = setting.synapse_ramp * setting.steps
+    return setting.synapse_weight * min(1.0, (step + 1) / max(1.0, rise))
+
+
 @dataclass
 class Training(Generic[Network]):
     """A network in training: itself, its running average and its optimizer.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from nas.rates import firing_rates, unhealthy
 from stereo.analog_twin import rectified
@@ -16,7 +15,7 @@ from stereo.atomic import write_bytes, write_png
 from stereo.checkpoint import channels_last, load_state, save_network, save_state
 from stereo.devices import Device
 from stereo.errors import StereoError
-from stereo.optimize import Training
+from stereo.optimize import Training, synapse_price
 from stereo.reach import reached_synapses, readers_of_spikes
 from stereo.tasks.task import Batch, Metrics, Task
 from stereo.temperatures import dgs_round
@@ -63,7 +62,7 @@ def train(
     for step, batch in enumerate(batches, start=first):
         began = time.perf_counter()
         found = _temperatures(task, training, device, step)
-        metrics = _learn(task, training.learner(step), training, device, batch)
+        metrics = _learn(task, training, device, batch, step)
         metrics["grad_norm"] = training.step(step)
         done = step + 1
         if device.writes:
@@ -77,11 +76,10 @@ def train(
     return best or metrics
 
 
-def _learn(
-    task: Task, network: nn.Module, training: Training[Any], device: Device, batch: Batch
-) -> Metrics:
-    """Leave the gradients of a batch in a network; return what its loss is made of."""
-    setting = training.setting
+def _learn(task: Task, training: Training[Any], device: Device, batch: Batch, step: int) -> Metrics:
+    """Leave the gradients of a batch in what learns; return what its loss is made of."""
+    setting, network = training.setting, training.learner(step)
+    synapse_weight = synapse_price(setting, step)
     training.optimizer.zero_grad(set_to_none=True)
     sums: Metrics = {}
     for piece in task.pieces(device.move(batch), setting.accumulate):
@@ -93,7 +91,7 @@ def _learn(
             loss, metrics = task.loss(network, piece)
         fired = torch.stack([rate.float() for rate in rates.values()] or [torch.zeros(())])
         loss = loss + rates.cost(setting.rate_weight, setting.spike_weight)
-        loss = loss + setting.synapse_weight * reached.share()
+        loss = loss + synapse_weight * reached.share()
         (loss / setting.accumulate if setting.accumulate > 1 else loss).backward()  # type: ignore[no-untyped-call]
         verdicts = unhealthy(dict(zip(rates, fired.tolist(), strict=False)))
         metrics = {

@@ -22,6 +22,7 @@ from stereo.devices import Device
 from stereo.errors import StereoError
 from stereo.image_presets import IMAGE_PRESETS
 from stereo.network import HybridStereo
+from stereo.optimize import synapse_price
 from stereo.presets import PRESETS
 from stereo.search.setting import TrialSetting
 from stereo.search.trial import trial_error
@@ -177,6 +178,24 @@ def test_synapses_that_spikes_reach_are_paid_for(analog, short, clips, tmp_path)
     assert first["200"]["grad_norm"] > 2 * first["0"]["grad_norm"]
     with pytest.raises(StereoError, match="synapse_weight"):
         PRESETS["tiny"]().override({"train.synapse_weight": "-1"})
+
+
+def test_the_price_of_synapses_grows_over_the_ramp(short, clips, tmp_path):
+    first = {}
+    for weight, ramp in (("0", "0"), ("8", "0"), ("8", "1")):
+        config = PRESETS["tiny"]().override({
+            "network.genotype": short["spikedhs"], "train.synapse_weight": weight,
+            "train.synapse_ramp": ramp, "train.rate_weight": "0",
+        })  # fmt: skip
+        run = tmp_path / f"{weight}-{ramp}"
+        train(task(config, clips), run)
+        first[weight, ramp] = lines(run)[0]["loss"]
+    free, steep, ramped = first.values()
+    assert ramped - free == pytest.approx((steep - free) / config.train.steps, rel=1e-2)
+    prices = [synapse_price(replace(config.train, steps=8, synapse_ramp=0.5), n) for n in range(8)]
+    assert prices == [2, 4, 6, 8, 8, 8, 8, 8]
+    with pytest.raises(StereoError, match="synapse_ramp"):
+        config.override({"train.synapse_ramp": "-0.1"})
 
 
 def test_a_trial_of_a_search_begins_with_rectifiers_too(short, clips, monkeypatch):
