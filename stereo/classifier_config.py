@@ -6,8 +6,9 @@ from typing import Any
 
 from data.images.augment import ImageAugment
 from nas.dgs import DGS
-from stereo.config import Optimization, Sections, read_sections
+from stereo.config import Optimization
 from stereo.errors import StereoError
+from stereo.sections import Sections, read_sections
 
 POOLS = ("spiking", "average")
 

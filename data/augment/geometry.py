@@ -16,7 +16,7 @@ from data.sample import StereoSample
 
 @dataclass(frozen=True, kw_only=True)
 class Crop(GeometricAugmentation):
-    """A part of the image, the same rows and columns of both views.
+    """A part of the image, the same rows of both views and, unless ``shift`` is set, columns.
 
     Both cameras lose the same number of columns on the left, so disparities stay. Pixels whose
     match was in the image and is not in the part lose their truth: in a narrow part they are a
@@ -24,58 +24,86 @@ class Crop(GeometricAugmentation):
     Events on the ring of one pixel around the part are kept, for encodings that share an event
     between pixels.
 
+    With ``shift``, the right part of half of the windows begins up to so many columns farther to
+    the right, and all disparities are larger by that. Scenes have few near pixels, and who learns
+    from them can say the usual disparity without looking for a match; after a shift none is usual.
+
     Attributes:
         height: rows of the part.
         width: columns of the part.
         centered: True for the middle of the image, else any part is equally likely.
+        shift: largest number of columns that the right part lies farther to the right; less where
+            the image ends.
+        farthest_px: truth above that does not count in a shifted part.
     """
 
     height: int
     width: int
     centered: bool = False
+    shift: int = 0
+    farthest_px: float = float("inf")
 
     def __post_init__(self) -> None:
         """Refuse an empty part."""
         if min(self.height, self.width) < 1:
             raise ValueError(f"A crop needs at least one pixel, got {self.height}x{self.width}.")
+        if self.shift < 0 or not self.farthest_px > 0:
+            raise ValueError(
+                "A crop shifts by 0 or more columns, and truth counts up to a positive disparity; "
+                f"got {self.shift} and {self.farthest_px}."
+            )
 
     def __call__(self, pair: StereoEvents, rng: np.random.Generator) -> StereoEvents:
         """Return the part; see ``Augmentation.__call__``."""
-        row, col = self._corner(pair.height, pair.width, rng)
+        row, col, shift = self._corner(pair.height, pair.width, rng)
         part = np.s_[row : row + self.height, col : col + self.width]
+        disparity, known = self._truth(pair.disparity[part], col, shift)
         return replace(
             pair,
             left=self._cut(pair.left, row, col),
-            right=self._cut(pair.right, row, col),
-            disparity=np.ascontiguousarray(pair.disparity[part]),
-            valid=pair.valid[part] & _kept_match(pair.disparity[part], col),
+            right=self._cut(pair.right, row, col + shift),
+            disparity=disparity,
+            valid=pair.valid[part] & known,
         )
 
     def on_sample(self, sample: StereoSample, rng: np.random.Generator) -> StereoSample:
         """Return the part of an encoded sample."""
         height, width = sample.disparity.shape
-        row, col = self._corner(height, width, rng)
-        part = np.s_[..., row : row + self.height, col : col + self.width]
-        disparity = sample.disparity[part].contiguous()
+        row, col, shift = self._corner(height, width, rng)
+        rows = slice(row, row + self.height)
+        part, other = (np.s_[..., rows, c : c + self.width] for c in (col, col + shift))
+        disparity, known = self._truth(sample.disparity[part].numpy(), col, shift)
         return replace(
             sample,
             left=sample.left[part].contiguous(),
-            right=sample.right[part].contiguous(),
-            disparity=disparity,
-            valid=sample.valid[part] & torch.from_numpy(_kept_match(disparity.numpy(), col)),
+            right=sample.right[other].contiguous(),
+            disparity=torch.from_numpy(disparity),
+            valid=sample.valid[part] & torch.from_numpy(known),
         )
 
-    def _corner(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int]:
-        """Return the first row and column of the part."""
+    def _corner(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Return the first row and column of the part, and how much the right one is shifted."""
         if self.height > height or self.width > width:
             raise RecordingError(
                 f"A crop of {self.height} rows and {self.width} columns does not fit into an image "
                 f"of {height} x {width}. Choose a smaller crop for this recording."
             )
+        shift = 0
+        if self.shift and rng.random() < 0.5:
+            shift = int(rng.integers(min(self.shift, width - self.width) + 1))
         if self.centered:
-            return (height - self.height) // 2, (width - self.width) // 2
+            return (height - self.height) // 2, (width - self.width - shift) // 2, shift
         row = int(rng.integers(height - self.height + 1))
-        return row, int(rng.integers(width - self.width + 1))
+        return row, int(rng.integers(width - self.width - shift + 1)), shift
+
+    def _truth(
+        self, disparity: Float32[np.ndarray, "h w"], col: int, shift: int
+    ) -> tuple[Float32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
+        """Return the disparity after a shift, and where it counts."""
+        if not shift:
+            return np.ascontiguousarray(disparity), _kept_match(disparity, col)
+        shifted = np.where(disparity > 0, disparity + np.float32(shift), np.float32(0.0))
+        return shifted, _kept_match(shifted, col + shift) & (shifted <= self.farthest_px)
 
     def _cut(self, events: Events, row: int, col: int) -> Events:
         keep = np.empty(len(events), np.bool_)

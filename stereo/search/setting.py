@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from nas.relaxed.path import Computed
 from nas.search_config import SearchConfig
 from nas.space import SPACES, SearchSpace
-from stereo.config import Sections
 from stereo.errors import StereoError
+from stereo.sections import Sections
 
 METHODS = ("differentiable", "evolution", "random")
 

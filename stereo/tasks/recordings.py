@@ -310,7 +310,10 @@ class Recordings:
                 f"fit into the {size[0]} x {size[1]} pixels of {self.folder}; choose a smaller "
                 "train.crop_height or train.crop_width."
             )
-        crop = Crop(height=setting.crop_height, width=setting.crop_width)
+        crop = Crop(
+            height=setting.crop_height, width=setting.crop_width, shift=self.config.data.shift,
+            farthest_px=float(self.config.max_disparity),
+        )  # fmt: skip
         pixels: tuple[GeometricAugmentation, ...] = (crop, VerticalFlip(), SwapCameras())
         chosen = self.config.data.augment
         if chosen == "events":
