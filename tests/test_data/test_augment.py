@@ -36,9 +36,11 @@ from data.sample import StereoSample
 SEEDS = st.integers(0, 2**32 - 1)
 FLIP, SWAP = VerticalFlip(probability=1.0), SwapCameras(probability=1.0)
 CROP = Crop(height=6, width=9)
+SHIFTED = Crop(height=6, width=7, shift=5, farthest_px=9.0)
 GEOMETRIC = [
     CROP,
     Crop(height=4, width=5, centered=True),
+    SHIFTED,
     FLIP,
     SWAP,
     VerticalFlip(),
@@ -152,9 +154,9 @@ def test_nothing_to_do_is_the_identity(augmentation, seed):
     ("augmentation", "name"),
     [
         (augmentation, name)
-        for augmentation in (CROP, FLIP, SWAP)
+        for augmentation in (CROP, SHIFTED, FLIP, SWAP)
         for name in sorted(ENCODINGS)
-        if not (augmentation is CROP and name in BY_NUMBER)
+        if not (isinstance(augmentation, Crop) and name in BY_NUMBER)
     ],
     ids=str,
 )
@@ -182,16 +184,20 @@ def test_disparity_law(augmentation, seed):
     d = {t: pair.disparity[slow.pixel(y), slow.pixel(x)]
          for t, x, y in zip(pair.left.t, pair.left.x, pair.left.y)}  # fmt: skip
     right = dict(zip(out.right.t, zip(out.right.x, out.right.y)))
-    met = 0
+    met, shift = 0, None
     for t, x, y in zip(out.left.t, out.left.x, out.left.y):
         if t in right:
-            assert x - right[t][0] == pytest.approx(d[t], abs=1e-5)
+            found = x - right[t][0]
+            # A crop may shift one part: then all disparities get larger, and all alike.
+            shift = round(float(found - d[t])) if shift is None else shift
+            assert 0 <= shift <= getattr(augmentation, "shift", 0)
+            assert found == pytest.approx(d[t] + shift, abs=1e-5)
             assert y == right[t][1]
             met += 1
         row, col = slow.pixel(y), slow.pixel(x)
         if 0 <= row < out.height and 0 <= col < out.width and out.valid[row, col]:
             # At most one other surface point can share the pixel, and the nearer one counts.
-            assert out.disparity[row, col] >= d[t] - 1e-5
+            assert out.disparity[row, col] >= d[t] + (shift or 0) - 1e-5
     assert met or isinstance(augmentation, Crop)
 
 
@@ -303,6 +309,50 @@ def test_crop_keeps_the_truth_of_pixels_whose_match_it_keeps(seed):
             match = col - truths[col]
             lost = -0.5 <= match < first - 0.5
             assert out.valid[row, col - first] == (known[col] and not lost)
+
+
+def begins(events):
+    """Return the column that a part begins at, of events whose times are their columns."""
+    return round(float(events.t[0] - events.x[0]))
+
+
+def columns_at_times(pair):
+    """Return a window with one event in every column, at a time that tells which."""
+    t = np.arange(pair.width)
+    events = Events(t=t, x=t.astype(np.float32), y=np.zeros(t.size, np.float32), p=t > 0)
+    return replace(pair, left=events, right=events)
+
+
+@given(seed=SEEDS, centered=st.booleans())
+@settings(max_examples=60)
+def test_a_shifted_crop_adds_its_shift_to_all_disparities(seed, centered):
+    pair = columns_at_times(slow.random_pair(seed))
+    crop = Crop(
+        height=pair.height, width=pair.width - 4, shift=9, farthest_px=8.0, centered=centered
+    )
+    out = crop(pair, np.random.default_rng(seed))
+    first, other = begins(out.left), begins(out.right)
+    shift = other - first
+    assert 0 <= shift <= 4, "the right part lies in the image"
+    for row in range(pair.height):
+        for x in range(crop.width):
+            truth, known = pair.disparity[row, first + x], pair.valid[row, first + x]
+            expected = truth + shift if truth > 0 else 0
+            assert out.disparity[row, x] == pytest.approx(expected)
+            lost = -0.5 <= first + x - truth < other - 0.5
+            beyond = shift > 0 and out.disparity[row, x] > 8
+            assert out.valid[row, x] == (known and not lost and not beyond)
+
+
+def test_half_of_the_crops_are_shifted_by_any_number_of_columns():
+    pair = columns_at_times(slow.random_pair(1, height=8, width=11))
+    crop, rng = Crop(height=8, width=5, shift=3), np.random.default_rng(0)
+    outs = [crop(pair, rng) for _ in range(600)]
+    shifts = [begins(out.right) - begins(out.left) for out in outs]
+    counts = {shift: shifts.count(shift) for shift in set(shifts)}
+    assert set(counts) == {0, 1, 2, 3}
+    assert 320 < counts[0] < 430, "half, and a quarter of the other half"
+    assert {begins(out.right) for out in outs} == set(range(7))
 
 
 def test_crop_reaches_every_corner():
@@ -464,6 +514,7 @@ def test_a_list_draws_from_one_generator():
     ("make", "words"),
     [
         (lambda: Crop(height=0, width=4), "at least one pixel, got 0x4"),
+        (lambda: Crop(height=1, width=4, shift=-1), "0 or more columns"),
         (lambda: VerticalFlip(probability=1.5), "probability must lie between 0 and 1, got 1.5"),
         (lambda: SwapCameras(probability=float("nan")), "between 0 and 1, got nan"),
         (lambda: RowJitter(most_rows=-1), "most_rows must be 0 or more rows, got -1"),
