@@ -100,12 +100,12 @@ EXPERIMENTS = {
         config={
             "encoding.bins": "1", "network.feature_channels": "4", "network.matching_channels": "4",
             "network.stem_channels": "6", "network.volume_channels": "6", "train.batch": "2",
-            "train.crop_height": "96", "train.crop_width": "144", "train.rate_weight": "0",
+            "train.crop_height": "60", "train.crop_width": "231", "train.rate_weight": "0",
+            "data.shift": "36",
         },
         training={
             "train.steps": "900", "train.warmup": "50", "train.checkpoint_every": "50",
             "train.analog_share": "0.6", "train.synapse_weight": "3", "train.ema": "0.99",
-            "train.crop_height": "60", "train.crop_width": "231",
         },
         searching={
             "relaxed.neurons": json.dumps(SPIKING), "relaxed.finalists": "16",
