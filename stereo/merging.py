@@ -9,8 +9,27 @@ import numpy as np
 from jaxtyping import Float32, UInt16
 
 from data.events import Events
+from stereo.errors import StereoError
+
+LEAST_BLOCKS = 8
+"""Along each side of an image whose pixels are merged: fewer hold no picture to match."""
 
 Axis = Float32[np.ndarray, "N"]
+
+
+def refuse_few_blocks(merge: int, height: int, width: int) -> None:
+    """Refuse to merge so many pixels that next to nothing is left of the image.
+
+    Raises:
+        StereoError: fewer than ``LEAST_BLOCKS`` blocks along a side.
+    """
+    rows, columns = merged_size(height, merge), merged_size(width, merge)
+    if merge > 1 and min(rows, columns) < LEAST_BLOCKS:
+        largest = max(1, (min(height, width) - 1) // (LEAST_BLOCKS - 1))
+        raise StereoError(
+            f"Merging {merge} x {merge} pixels leaves {columns} x {rows} of {width} x {height}; "
+            f"take at most {largest} here."
+        )
 
 
 def merged_size(pixels: int, merge: int) -> int:

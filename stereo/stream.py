@@ -17,7 +17,7 @@ from data import Events
 from data.recording import CAMERAS, Camera, Recording
 from stereo.errors import StereoError
 from stereo.executors import Executor
-from stereo.merging import merge_events, merged_size, spread_disparity
+from stereo.merging import merge_events, merged_size, refuse_few_blocks, spread_disparity
 from stereo.network import HybridStereo
 from stereo.stopwatch import Stopwatch
 from stereo.windows import Window
@@ -80,6 +80,9 @@ class StereoStream:
         max_disparity: largest disparity searched, pixels; None for the network's (of its pixels).
         merge: so many pixels squared are one for the network.
         watch: counts the time of the stages "rectify", "encode" and "network".
+
+    Raises:
+        StereoError: so many pixels are merged that next to nothing is left.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class StereoStream:
         merge: int = 1,
         watch: Stopwatch | None = None,
     ) -> None:
+        refuse_few_blocks(merge, height, width)
         self.executor, self.width, self.height, self.merge = executor, width, height, merge
         self.limit = None if max_disparity is None else merged_size(max_disparity, merge)
         self.until_us = _BEGINNING_US

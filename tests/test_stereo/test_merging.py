@@ -8,9 +8,16 @@ from hypothesis import strategies as st
 from reference.recordings import FakeRecording, random_events
 
 from data import Events
+from stereo.errors import StereoError
 from stereo.executors import Executor
 from stereo.infer import infer
-from stereo.merging import merge_events, merged_size, spread_disparity
+from stereo.merging import (
+    LEAST_BLOCKS,
+    merge_events,
+    merged_size,
+    refuse_few_blocks,
+    spread_disparity,
+)
 from stereo.network import HybridStereo
 from stereo.options import InferOptions
 from stereo.presets import PRESETS
@@ -115,3 +122,23 @@ def test_report_says_what_was_merged_and_searched(tmp_path):
     assert (merged["merged_pixels"], merged["max_disparity_px"]) == (2, 30)
     assert merged["energy"]["total_mj"] < plain["energy"]["total_mj"]
     assert (merged["width"], merged["height"]) == (40, 32)
+
+
+@given(st.integers(2, 100), st.integers(1, 300), st.integers(1, 300))
+def test_too_few_blocks_are_refused_and_the_largest_that_is_named_is_taken(merge, height, width):
+    blocks = min(merged_size(height, merge), merged_size(width, merge))
+    if blocks >= LEAST_BLOCKS:
+        refuse_few_blocks(merge, height, width)
+        return
+    with pytest.raises(StereoError, match="leaves") as refused:
+        refuse_few_blocks(merge, height, width)
+    largest = int(str(refused.value).split("at most ")[1].split()[0])
+    refuse_few_blocks(largest, height, width)
+    assert min(height, width) <= LEAST_BLOCKS or min(
+        merged_size(height, largest + 1), merged_size(width, largest + 1)
+    ) < LEAST_BLOCKS  # fmt: skip
+
+
+def test_stream_refuses_too_few_blocks():
+    with pytest.raises(StereoError, match="leaves 8 x 7 of 40 x 32; take at most 4 here"):
+        StereoStream(Executor(Seeing()), [WINDOW], width=40, height=32, merge=5)
