@@ -19,7 +19,7 @@ from stereo.devices import find_device
 from stereo.draw import Picture
 from stereo.executors import Executor
 from stereo.latency import LatencyMeter
-from stereo.merging import merged_size
+from stereo.merging import merged_size, refuse_few_blocks
 from stereo.metrics import Accuracy, AccuracyMeter
 from stereo.network import HybridStereo
 from stereo.options import InferOptions
@@ -92,6 +92,7 @@ def _infer(
     watcher: Watcher,
 ) -> Inference:
     """Do what ``infer`` says."""
+    refuse_few_blocks(options.merge, recording.height, recording.width)
     windows = plan(recording, network, options)
     remembers = options.stream and not overlap(windows)
     executor = Executor(
