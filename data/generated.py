@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from data.augment.geometry import Crop
 from data.camera import Calibration
 from data.encode import Encoding
 from data.events import Events
@@ -86,6 +87,7 @@ class GeneratedWindows(torch.utils.data.Dataset[StereoSample]):
         cache: folder that keeps simulated clips, None to simulate every time.
         augment: False for plain windows.
         flashes: share of the clips in which a light is switched on in the dark, 0 to 1.
+        crop: of windows, after all else; None for the whole image.
     """
 
     encoding: Encoding
@@ -99,6 +101,7 @@ class GeneratedWindows(torch.utils.data.Dataset[StereoSample]):
     cache: Path | None = None
     augment: bool = True
     flashes: float = 0.0
+    crop: Crop | None = None
 
     def __len__(self) -> int:
         return self.length
@@ -126,7 +129,7 @@ class GeneratedWindows(torch.utils.data.Dataset[StereoSample]):
         if self.augment:
             left, right, truth = move_rows(left, right, truth, rng)
         disparity = torch.from_numpy(np.ascontiguousarray(truth))
-        return StereoSample(
+        sample = StereoSample(
             left=torch.from_numpy(np.ascontiguousarray(left)),
             right=torch.from_numpy(np.ascontiguousarray(right)),
             disparity=disparity,
@@ -134,6 +137,7 @@ class GeneratedWindows(torch.utils.data.Dataset[StereoSample]):
             t_us=stamp,
             meta={"clip": clip_seed},
         )
+        return sample if self.crop is None else self.crop.on_sample(sample, rng)
 
     def _clip(self, seed: int) -> Clip:
         if self.flashes and np.random.default_rng((seed, FLASH)).random() < self.flashes:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from data.augment import Crop
 from data.encode import ENCODINGS
 from data.generated import GeneratedWindows
 from stereo.config import StereoConfig
@@ -45,7 +46,20 @@ class GeneratedData:
         return []
 
     def windows(self, seed: int, length: int = ENDLESS) -> GeneratedWindows:
-        """Return the windows of a seed as they are trained on."""
+        """Return the windows of a seed as they are trained on.
+
+        Clips are wider than the part of them that is seen by as much as its right view may shift.
+        """
+        plain, shift = self._plain(seed, length), self.config.data.shift
+        if not shift:
+            return plain
+        crop = Crop(
+            height=plain.height, width=plain.width, shift=shift,
+            farthest_px=float(self.config.max_disparity),
+        )  # fmt: skip
+        return replace(plain, width=plain.width + shift, crop=crop)
+
+    def _plain(self, seed: int, length: int) -> GeneratedWindows:
         config, setting = self.config, self.config.train
         return GeneratedWindows(
             encoding=ENCODINGS[config.encoding.name](bins=config.encoding.bins),
@@ -62,7 +76,7 @@ class GeneratedData:
 
     def _validation(self, length: int) -> Held:
         limit = self.config.max_disparity
-        windows = self.windows(self.config.train.seed + VALIDATION_SEED, length)
+        windows = self._plain(self.config.train.seed + VALIDATION_SEED, length)
         return Held(
             samples=replace(windows, augment=False),
             places=tuple(range(length)),

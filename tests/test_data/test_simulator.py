@@ -8,6 +8,7 @@ from reference.pixel import pixel_events as slow_pixel
 from reference.pixel import ray_depth
 
 from data import Calibration, RecordingError
+from data.augment import Crop
 from data.encode import ENCODINGS
 from data.generated import GeneratedWindows, cached, make_clip
 from data.simulator.clip import play
@@ -210,6 +211,28 @@ def test_windows_depend_on_seed_and_index_alone(tmp_path):
         assert bool((first.disparity[first.valid] > 0).all())
     with pytest.raises(IndexError):
         made[4]
+
+
+def test_a_crop_of_generated_windows_is_a_part_of_them(tmp_path):
+    """Half of the right parts lie farther to the right; disparities are larger by that."""
+    crop = Crop(height=36, width=48, shift=12, farthest_px=20.0)
+    plain, cut = (windows(tmp_path, width=60, length=12, crop=c) for c in (None, crop))
+    shifts = []
+    for whole, part in ((plain[index], cut[index]) for index in range(12)):
+        assert part.left.shape[-2:] == part.disparity.shape == (36, 48)
+        places = [
+            (col, shift) for shift in range(13) for col in range(13 - shift)
+            if bool((whole.left[..., col : col + 48] == part.left).all())
+            and bool((whole.right[..., col + shift :][..., :48] == part.right).all())
+        ]  # fmt: skip
+        (col, shift), *others = places
+        assert not others
+        assert bool((part.disparity[part.valid] <= 20.0).all()) or not shift
+        shown = whole.disparity[:, col : col + 48]
+        assert bool((part.disparity == (shown + shift) * (shown > 0)).all())
+        shifts.append(shift)
+    assert 0 in shifts
+    assert len(set(shifts)) > 2
 
 
 def test_a_damaged_cache_file_is_made_again(tmp_path):

@@ -662,6 +662,20 @@ def test_generated_clips_among_recordings(share, suite):
     assert ("generated" in told.split("Training:")[1]) == (share > 0)
 
 
+def test_generated_clips_are_shifted_in_training_alone():
+    plain, shifted = (
+        StereoTask(PRESETS["tiny"]().override({"data.shift": shift})).data for shift in ("0", "7")
+    )
+    size = plain.config.train.crop_height, plain.config.train.crop_width
+    for stream in (shifted.training(1), *shifted.halves(1)):
+        crop = stream.samples.crop
+        assert (crop.height, crop.width, crop.shift) == (*size, 7)
+        assert crop.farthest_px == shifted.config.max_disparity
+        sample = stream.samples[0]
+        assert sample.disparity.shape == sample.left.shape[-2:] == size
+    assert shifted.held("validation").samples == plain.held("validation").samples
+
+
 def test_a_share_of_generated_clips_is_a_share():
     with pytest.raises(StereoError, match=r"data.generated"):
         PRESETS["tiny"]().override({"data.generated": "1.5"})
