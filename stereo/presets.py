@@ -19,16 +19,17 @@ def searched() -> StereoConfig:
     """The network that comes with the package: found by ``stereo search``, few spikes."""
     return StereoConfig(
         name="searched",
-        encoding=EncodingConfig(bins=1),
+        encoding=EncodingConfig(bins=5),
         network=NetworkConfig(
-            genotype="stereo_900uj", feature_channels=4, matching_channels=4, stem_channels=6,
-            volume_channels=6,
+            genotype="stereo_900uj", feature_channels=4, matching_channels=4, stem_channels=12,
+            volume_channels=12, max_disparity=72,
         ),
         train=TrainConfig(
-            steps=7000, batch=2, analog_share=0.45, crop_height=112, crop_width=176,
-            rate_weight=0.0, spike_weight=2.0, checkpoint_every=200,
+            steps=12_000, batch=2, analog_share=0.45, crop_height=84, crop_width=234,
+            rate_weight=0.0, synapse_weight=1.5, synapse_ramp=0.6, flashes=0.1,
+            checkpoint_every=200,
         ),
-        data=DataConfig(generated=0.5),
+        data=DataConfig(generated=0.3, shift=48),
     )  # fmt: skip
 
 

@@ -223,8 +223,10 @@ def stereo_sparse() -> SearchSetting:
     return replace(
         base, name="stereo_sparse", config="searched",
         changes={
-            **base.changes, "train.batch": "1", "train.spike_weight": "4",
-            "train.analog_share": "0",
+            **base.changes, "encoding.bins": "1", "network.max_disparity": "48",
+            "network.stem_channels": "6", "network.volume_channels": "6", "train.batch": "1",
+            "train.spike_weight": "4", "train.synapse_weight": "0", "train.analog_share": "0",
+            "train.flashes": "0", "data.generated": "0.5", "data.shift": "0",
         },
         relaxed=replace(base.relaxed, analog="no", neurons=("lif", "alif", "plif"), finalists=16),
         search=replace(base.search, steps=520, warmup=260, rectified=0),
